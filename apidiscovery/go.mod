@@ -1,0 +1,16 @@
+module github.com/sidelight/sidelight/apidiscovery
+
+go 1.26
+
+require (
+	github.com/sidelight/sidelight/internal v0.0.0
+	github.com/sidelight/sidelight/internal/pg v0.0.0
+	github.com/sidelight/sidelight/proto v0.0.0
+)
+
+// The siblings of this repository, so that tools work without go.work.
+replace (
+	github.com/sidelight/sidelight/internal => ../internal
+	github.com/sidelight/sidelight/internal/pg => ../internal/pg
+	github.com/sidelight/sidelight/proto => ../proto
+)

@@ -1,0 +1,4 @@
+module github.com/sidelight/sidelight/internal
+
+go 1.26
+
