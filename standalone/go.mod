@@ -1,6 +1,6 @@
 module github.com/sidelight/sidelight/standalone
 
-go 1.26
+go 1.26.0
 
 require (
 	github.com/sidelight/sidelight/agent v0.0.0

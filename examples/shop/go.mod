@@ -1,4 +1,4 @@
 module github.com/sidelight/sidelight/examples/shop
 
-go 1.26
+go 1.26.0
 

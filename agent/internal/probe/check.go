@@ -1,0 +1,121 @@
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
+)
+
+// Finding is one answer to "can this host be mirrored".
+type Finding struct {
+	Name   string
+	OK     bool
+	Detail string
+	// Do says what to do about it.
+	Do string
+}
+
+// Check looks at this host, and loads and attaches the programs once with nothing to mirror: what counts is whether that
+// works, not which version the kernel has.
+func Check() []Finding {
+	list := []Finding{architecture(), kernel(), btfThere(), lockdown(), capabilities()}
+	return append(list, tryLoad())
+}
+
+func architecture() Finding {
+	f := Finding{Name: "architecture", OK: runtime.GOARCH == "amd64", Detail: runtime.GOARCH}
+	if !f.OK {
+		f.Do = "the programs read the registers of x86-64: run the agent on such a host"
+	}
+	return f
+}
+
+func kernel() Finding {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return Finding{Name: "kernel", Detail: err.Error()}
+	}
+	return Finding{Name: "kernel", OK: true, Detail: unix.ByteSliceToString(name.Release[:])}
+}
+
+func btfThere() Finding {
+	if _, err := btf.LoadKernelSpec(); err != nil {
+		return Finding{Name: "BTF", Detail: "the kernel does not describe its types: " + err.Error(),
+			Do: "use a kernel built with CONFIG_DEBUG_INFO_BTF (Debian 11, Ubuntu 20.10, RHEL 8.2 and later have it)"}
+	}
+	return Finding{Name: "BTF", OK: true, Detail: "/sys/kernel/btf/vmlinux"}
+}
+
+func lockdown() Finding {
+	text, err := os.ReadFile("/sys/kernel/security/lockdown")
+	if err != nil {
+		return Finding{Name: "lockdown", OK: true, Detail: "not in use, or not visible"}
+	}
+	if strings.Contains(string(text), "[confidentiality]") {
+		return Finding{Name: "lockdown", Detail: "confidentiality: BPF may not read kernel memory",
+			Do: "boot with lockdown=integrity, which allows it"}
+	}
+	return Finding{Name: "lockdown", OK: true, Detail: strings.TrimSpace(string(text))}
+}
+
+// needed are the capabilities that the agent keeps.
+var needed = []struct {
+	number uint
+	name   string
+}{{unix.CAP_BPF, "CAP_BPF"}, {unix.CAP_PERFMON, "CAP_PERFMON"}, {unix.CAP_SYS_PTRACE, "CAP_SYS_PTRACE"}, {unix.CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH"}}
+
+func capabilities() Finding {
+	var data [2]unix.CapUserData
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return Finding{Name: "capabilities", Detail: err.Error()}
+	}
+	var missing []string
+	for _, c := range needed {
+		if data[c.number/32].Effective&(1<<(c.number%32)) == 0 {
+			missing = append(missing, c.name)
+		}
+	}
+	if len(missing) > 0 {
+		return Finding{Name: "capabilities", Detail: "missing " + strings.Join(missing, ", "), Do: "run as root (sudo), or give the agent these capabilities"}
+	}
+	return Finding{Name: "capabilities", OK: true, Detail: "all four that the agent keeps"}
+}
+
+func tryLoad() Finding {
+	cfg := DefaultConfig()
+	cfg.RingBytes = uint32(os.Getpagesize())
+	live, err := load(cfg, [2]uint32{1, 1})
+	if err == nil {
+		err = errors.Join(live.attach(), live.close())
+	}
+	if err == nil {
+		return Finding{Name: "programs", OK: true, Detail: "load and attach (tp_btf)"}
+	}
+	f := Finding{Name: "programs", Detail: firstLine(err), Do: "see the other lines; if they are fine, please report this with the kernel's version"}
+	var verifier *ebpf.VerifierError
+	if errors.Is(err, os.ErrPermission) {
+		f.Do = "the kernel refuses: run as root, and look for a security module that forbids BPF (dmesg)"
+	} else if errors.As(err, &verifier) {
+		f.Do = fmt.Sprintf("this kernel's verifier refuses the programs: please report it with its last line, %q", lastLine(verifier.Log))
+	}
+	return f
+}
+
+func firstLine(err error) string {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	return text
+}
+
+func lastLine(log []string) string {
+	if len(log) == 0 {
+		return ""
+	}
+	return log[len(log)-1]
+}

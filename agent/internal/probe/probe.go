@@ -1,0 +1,238 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/ringbuf"
+
+	"github.com/sidelight/sidelight/internal/logkey"
+)
+
+// Config is the probe's own bounds.
+type Config struct {
+	// RequestBudget and ResponseBudget are the bytes copied per run of one direction.
+	RequestBudget, ResponseBudget uint32
+	// RingBytes is the size of the ring, a power of two.
+	RingBytes uint32
+	// Poll is how often the ring is read; earlier when it is a quarter full.
+	Poll time.Duration
+}
+
+// maxBudget is what one call's records can hold: HUGE × CHUNKS in bpf/capture/emit.h.
+const maxBudget = 1 << 20
+
+// DefaultConfig copies 64 KiB of a request and the head of a response.
+func DefaultConfig() Config {
+	return Config{RequestBudget: 64 << 10, ResponseBudget: 4 << 10, RingBytes: 16 << 20, Poll: 2 * time.Millisecond}
+}
+
+// Validate says what is allowed.
+func (c Config) Validate() error {
+	var problems []error
+	if c.RequestBudget == 0 || c.RequestBudget > maxBudget {
+		problems = append(problems, fmt.Errorf("request budget %d: want 1 to %d bytes", c.RequestBudget, maxBudget))
+	}
+	if c.ResponseBudget == 0 || c.ResponseBudget > maxBudget {
+		problems = append(problems, fmt.Errorf("response budget %d: want 1 to %d bytes", c.ResponseBudget, maxBudget))
+	}
+	if c.RingBytes < uint32(os.Getpagesize()) || c.RingBytes&(c.RingBytes-1) != 0 {
+		problems = append(problems, fmt.Errorf("ring of %d bytes: want a power of two, at least a page", c.RingBytes))
+	}
+	if c.Poll <= 0 {
+		problems = append(problems, errors.New("ring poll interval must be positive"))
+	}
+	return errors.Join(problems...)
+}
+
+// Target is a process to mirror and the ports that it listens on.
+type Target struct {
+	Tgid  uint32
+	Ports []uint16
+}
+
+// Probe holds the programs while there is something to mirror.
+type Probe struct {
+	cfg Config
+	log *slog.Logger
+
+	mu sync.Mutex
+	// live is nil while nothing is selected.
+	live   *loaded
+	budget [2]uint32
+	// past sums the counters of earlier loads.
+	past Stats
+	// changed tells Run that live was swapped.
+	changed chan struct{}
+}
+
+// New makes a probe that loads nothing until it has a target.
+func New(cfg Config, log *slog.Logger) *Probe {
+	return &Probe{cfg: cfg, log: log, budget: [2]uint32{cfg.RequestBudget, cfg.ResponseBudget}, changed: make(chan struct{}, 1)}
+}
+
+// SetTargets makes exactly these processes, and the children that they get, mirrored. Programs are attached with the
+// first target and gone with the last.
+func (p *Probe) SetTargets(targets []Target) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(targets) == 0 {
+		return p.unload()
+	}
+	if p.live == nil {
+		fresh, err := load(p.cfg, p.budget)
+		if err != nil {
+			return err
+		}
+		// Before the programs run: what listens decides what a connection seen first is.
+		if err := fresh.target(targets); err != nil {
+			return errors.Join(err, fresh.close())
+		}
+		if err := fresh.attach(); err != nil {
+			return errors.Join(err, fresh.close())
+		}
+		p.live = fresh
+		p.log.Info("BPF programs attached", logkey.Count, len(targets))
+		p.notify()
+		return nil
+	}
+	return p.live.target(targets)
+}
+
+// SetBudgets changes the bytes copied per run of one direction.
+func (p *Probe) SetBudgets(request, response uint32) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.budget = [2]uint32{min(request, maxBudget), min(response, maxBudget)}
+	if p.live == nil {
+		return nil
+	}
+	return p.live.settings(p.cfg, p.budget)
+}
+
+// unload detaches everything; the caller holds the lock.
+func (p *Probe) unload() error {
+	if p.live == nil {
+		return nil
+	}
+	p.past = p.live.stats(p.past)
+	err := p.live.close()
+	p.live = nil
+	p.log.Info("nothing is selected: BPF programs detached")
+	p.notify()
+	return err
+}
+
+func (p *Probe) notify() {
+	select {
+	case p.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Attached tells whether programs are in the kernel.
+func (p *Probe) Attached() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.live != nil
+}
+
+// Stats sums the counters.
+func (p *Probe) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.live == nil {
+		return p.past
+	}
+	return p.live.stats(p.past)
+}
+
+// Run hands every event to handle, on one goroutine, and calls idle whenever the ring was found empty. It detaches
+// everything when ctx ends.
+func (p *Probe) Run(ctx context.Context, handle func(*Event), idle func()) error {
+	defer func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if err := p.unload(); err != nil {
+			p.log.Error("detaching", logkey.Error, err)
+		}
+	}()
+	for {
+		p.mu.Lock()
+		live := p.live
+		p.mu.Unlock()
+		if live != nil {
+			if err := p.read(ctx, live, handle, idle); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.changed:
+		}
+	}
+}
+
+// read drains one load's ring until it is closed or ctx ends.
+func (p *Probe) read(ctx context.Context, live *loaded, handle func(*Event), idle func()) error {
+	stop := context.AfterFunc(ctx, func() { live.reader.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	var (
+		record ringbuf.Record
+		event  Event
+	)
+	live.reader.SetDeadline(time.Now().Add(p.cfg.Poll))
+	for {
+		switch err := live.reader.ReadInto(&record); {
+		case err == nil:
+			if err := decode(record.RawSample, &event); err != nil {
+				p.undecodable(err)
+				continue
+			}
+			handle(&event)
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			idle()
+			if ctx.Err() != nil {
+				return nil
+			}
+			live.reader.SetDeadline(time.Now().Add(p.cfg.Poll))
+		case errors.Is(err, ringbuf.ErrClosed):
+			return nil
+		default:
+			return fmt.Errorf("reading the ring buffer: %w", err)
+		}
+	}
+}
+
+func (p *Probe) undecodable(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.past.Undecodable == 0 {
+		p.log.Error("a record of the ring cannot be read", logkey.Error, err)
+	}
+	p.past.Undecodable++
+}
+
+// ProgramNames are the names under which tools such as bpftool show the programs.
+func ProgramNames() []string {
+	spec, err := loadCapture()
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for name, program := range spec.Programs {
+		if program.Type == ebpf.Tracing {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,41 @@
+package probe
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+)
+
+// headerSize is sizeof(struct event) in bpf/capture/events.h.
+const headerSize = 96
+
+const familyIPv4 = 2
+
+// decode reads one record of the ring. Data points into it.
+func decode(raw []byte, e *Event) error {
+	if len(raw) < headerSize {
+		return fmt.Errorf("a record of %d bytes, want at least %d: the BPF object and this program differ, build them together", len(raw), headerSize)
+	}
+	u64, u32, u16 := binary.NativeEndian.Uint64, binary.NativeEndian.Uint32, binary.NativeEndian.Uint16
+	e.Conn = ConnKey{Sock: u64(raw), Start: u64(raw[8:])}
+	e.Mono, e.Cgroup = u64(raw[16:]), u64(raw[24:])
+	e.Seq, e.Len = u32(raw[32:]), u32(raw[36:])
+	captured := u32(raw[40:])
+	e.Tgid, e.Tid, e.Netns = u32(raw[44:]), u32(raw[48:]), u32(raw[52:])
+	e.Flags, e.Dir = Flags(u16(raw[56:])), Direction(raw[58])
+	ipv4 := raw[59] == familyIPv4
+	e.Local = address(raw[64:80], u16(raw[60:]), ipv4)
+	e.Remote = address(raw[80:96], u16(raw[62:]), ipv4)
+	if int(captured) > len(raw)-headerSize {
+		return fmt.Errorf("a record says %d bytes and holds %d", captured, len(raw)-headerSize)
+	}
+	e.Data = raw[headerSize : headerSize+int(captured)]
+	return nil
+}
+
+func address(raw []byte, port uint16, ipv4 bool) netip.AddrPort {
+	if ipv4 {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(raw)), port)
+	}
+	return netip.AddrPortFrom(netip.AddrFrom16([16]byte(raw)).Unmap(), port)
+}

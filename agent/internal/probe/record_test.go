@@ -1,0 +1,27 @@
+package probe
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func FuzzDecode(f *testing.F) {
+	f.Add(make([]byte, headerSize))
+	f.Add(make([]byte, headerSize+256))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var e Event
+		if decode(raw, &e) == nil {
+			require.LessOrEqual(t, len(e.Data), len(raw)-headerSize)
+		}
+	})
+}
+
+func TestCountersMatchTheProgram(t *testing.T) {
+	t.Parallel()
+	spec, err := loadCapture()
+	require.NoError(t, err)
+	var s Stats
+	require.Equal(t, int(spec.Maps["counters"].MaxEntries), len(s.counters()))
+}

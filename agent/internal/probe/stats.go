@@ -1,0 +1,28 @@
+package probe
+
+// Stats are the programs' counters since they were loaded, over all processors.
+type Stats struct {
+	Events, Bytes uint64
+	// RingFull counts records that found no room, RingFullBytes what they were about.
+	RingFull, RingFullBytes uint64
+	// TruncatedBytes were over their budget.
+	TruncatedBytes uint64
+	FaultBytes     uint64
+	SizeOnlyBytes  uint64
+	// ClientLegBytes belong to connections that a mirrored process made itself.
+	ClientLegBytes  uint64
+	ConnectionsFull uint64
+	// CompatCalls are system calls of 32-bit code, which are not followed.
+	CompatCalls   uint64
+	SegmentsBytes uint64
+	// Undecodable records: the object and the program differ.
+	Undecodable uint64
+}
+
+// counters is the order of enum counter in bpf/capture/events.h.
+func (s *Stats) counters() []*uint64 {
+	return []*uint64{
+		&s.Events, &s.Bytes, &s.RingFull, &s.RingFullBytes, &s.TruncatedBytes, &s.FaultBytes, &s.SizeOnlyBytes,
+		&s.ClientLegBytes, &s.ConnectionsFull, &s.CompatCalls, &s.SegmentsBytes,
+	}
+}

@@ -1,0 +1,129 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/sidelight/sidelight/examples/shop"
+)
+
+// site is the shop behind a real nginx of its own.
+type site struct {
+	dir, binary string
+	// Address that nginx listens on.
+	address string
+}
+
+const nginxConf = `daemon off;
+worker_processes 2;
+pid %[1]s/nginx.pid;
+error_log %[1]s/error.log warn;
+events { worker_connections 512; }
+http {
+  access_log off;
+  server_tokens off;
+  client_body_temp_path %[1]s/body;
+  proxy_temp_path %[1]s/proxy;
+  fastcgi_temp_path %[1]s/fastcgi;
+  uwsgi_temp_path %[1]s/uwsgi;
+  scgi_temp_path %[1]s/scgi;
+  client_max_body_size 8m;
+  upstream shop { server %[2]s; keepalive 8; }
+  server {
+    listen %[3]s;
+    location / {
+      proxy_pass http://shop;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $host;
+    }
+  }
+}
+`
+
+func newSite(dir string) (*site, error) {
+	binary, err := exec.LookPath("nginx")
+	if err != nil {
+		// Debian keeps it out of ordinary users' PATH.
+		binary = "/usr/sbin/nginx"
+		if _, err := os.Stat(binary); err != nil {
+			return nil, errors.New("there is no nginx: apt-get install nginx-light, or use `make demo`, which does")
+		}
+	}
+	// nginx wants a number. Between this and its start another program might take the port: nginx says so then.
+	probe, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("finding a free port: %w", err)
+	}
+	s := &site{dir: dir, binary: binary, address: probe.Addr().String()}
+	return s, probe.Close()
+}
+
+// runShop serves the shop itself.
+func (s *site) runShop(ctx context.Context, listener net.Listener) error {
+	server := &http.Server{Handler: shop.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.Serve(listener); ctx.Err() == nil {
+		return fmt.Errorf("shop: %w", err)
+	}
+	return nil
+}
+
+// runNginx is up until ctx ends; an nginx that ends before is an error that says how.
+func (s *site) runNginx(ctx context.Context, upstream string) error {
+	conf := filepath.Join(s.dir, "nginx.conf")
+	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, s.dir, upstream, s.address), 0o644); err != nil {
+		return fmt.Errorf("writing nginx.conf: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, s.binary, "-p", s.dir, "-c", conf, "-e", filepath.Join(s.dir, "error.log"))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	output, err := cmd.CombinedOutput()
+	// Workers outlive a master that was killed; the group is this nginx and nothing else.
+	if cmd.Process != nil {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	if len(output) > 400 {
+		output = output[len(output)-400:]
+	}
+	return fmt.Errorf("nginx exited: %w %s", errOrEnded(err), output)
+}
+
+var errEnded = errors.New("it ended by itself")
+
+func errOrEnded(err error) error {
+	if err == nil {
+		return errEnded
+	}
+	return err
+}
+
+// waitFor dials until the address answers.
+func waitFor(ctx context.Context, address string) error {
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", address)
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s: %w", address, context.Cause(ctx))
+		case <-ticker.C:
+		}
+	}
+}

@@ -1,0 +1,198 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sidelight/sidelight/cli/internal/operator"
+
+	"github.com/sidelight/sidelight/standalone"
+)
+
+// stage is one performance: traffic is sent, watched and judged.
+type stage struct {
+	demo     *demo
+	site     *site
+	launcher *standalone.Launcher
+	state    standalone.State
+	list     []planned
+	watcher  *watcher
+	console  *console
+
+	mu       sync.Mutex
+	sentAt   map[string]time.Time
+	statuses map[string]int
+}
+
+func (s *stage) play(ctx context.Context) error {
+	credentials, err := s.launcher.Operator()
+	if err != nil {
+		return err
+	}
+	conn, err := operator.Dial(credentials, "aggregator")
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if s.console, err = signIn(ctx, credentials, s.state.ConsoleURL, s.state.AdminSecret); err != nil {
+		return err
+	}
+	open := make(chan struct{})
+	tailCtx, stop := context.WithCancelCause(ctx)
+	tailEnd := make(chan error, 1)
+	go func() {
+		err := s.watcher.run(tailCtx, conn, func() { close(open) })
+		stop(err)
+		tailEnd <- err
+	}()
+	defer func() { stop(nil); <-tailEnd }()
+	select {
+	case <-tailCtx.Done():
+		return context.Cause(tailCtx)
+	case <-open:
+	}
+	if err := s.send(tailCtx); err != nil {
+		return err
+	}
+	s.watcher.await(tailCtx, s.list, settle)
+	if err := context.Cause(tailCtx); err != nil {
+		return err
+	}
+	return s.judge(ctx)
+}
+
+// send plays the whole list over a few connections.
+func (s *stage) send(ctx context.Context) error {
+	s.sentAt, s.statuses = map[string]time.Time{}, map[string]int{}
+	work := make(chan planned)
+	errs := make(chan error, senders)
+	for range senders {
+		go func() {
+			client := &sender{address: s.site.address}
+			defer client.close()
+			var failed error
+			for p := range work {
+				if failed != nil {
+					continue
+				}
+				s.mark(p, time.Now(), 0)
+				status, err := client.send(ctx, p)
+				if err != nil {
+					failed = fmt.Errorf("%s: %w", p.name, err)
+					continue
+				}
+				s.mark(p, time.Time{}, status)
+			}
+			errs <- failed
+		}()
+	}
+	for _, p := range s.list {
+		if ctx.Err() != nil {
+			break
+		}
+		work <- p
+	}
+	close(work)
+	var failed error
+	for range senders {
+		failed = errors.Join(failed, <-errs)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return failed
+}
+
+func (s *stage) mark(p planned, at time.Time, status int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !at.IsZero() {
+		s.sentAt[p.nonce] = at
+	}
+	if status != 0 {
+		s.statuses[p.nonce] = status
+	}
+}
+
+// consoleWithin bounds the wait for what was seen to stand in the console.
+const consoleWithin = 15 * time.Second
+
+// judge prints the tables and says whether all is as expected.
+func (s *stage) judge(ctx context.Context) error {
+	rows, endpoints, err := s.awaitConsole(ctx)
+	if err != nil {
+		return err
+	}
+	printTraffic(s.demo.out, rows)
+	printEndpoints(s.demo.out, endpoints)
+	sent, seen, bad := 0, 0, ""
+	for _, r := range rows {
+		sent, seen = sent+r.sent, seen+r.seen
+		if !r.good && bad == "" {
+			bad = fmt.Sprintf("%s %s: %s", r.kind, r.name, r.why)
+		}
+	}
+	var tail delays
+	for _, p := range s.list {
+		if _, _, first := s.watcher.of(p.nonce); !first.IsZero() {
+			tail = append(tail, first.Sub(s.sentAt[p.nonce]))
+		}
+	}
+	fmt.Fprintf(s.demo.out, "\nsent %d, seen %d; from sending to the tail p50 %s, p99 %s; all of it %s\n",
+		sent, seen, tail.quantile(0.5), tail.quantile(0.99), time.Since(s.demo.started).Round(100*time.Millisecond))
+	switch {
+	case seen == 0:
+		return fmt.Errorf("0 of %d requests were seen: nothing is mirrored", sent)
+	case s.watcher.lost() > 0:
+		return fmt.Errorf("the tail was too slow for %d summaries", s.watcher.lost())
+	case bad != "":
+		return errors.New(bad)
+	case len(s.watcher.strangers(s.list)) > 0:
+		return fmt.Errorf("%d requests were seen that the demo did not send", len(s.watcher.strangers(s.list)))
+	case !endpointsEqual(endpoints):
+		return errors.New("the endpoints found are not the shop's routes")
+	}
+	fmt.Fprintln(s.demo.out, "demo OK: every request seen once, every verdict as expected, the endpoints are the shop's routes")
+	return nil
+}
+
+// awaitConsole reads the console until all is as expected there, or its time is up: what stands then is judged.
+func (s *stage) awaitConsole(ctx context.Context) ([]row, []endpointRow, error) {
+	deadline := time.NewTimer(consoleWithin)
+	defer deadline.Stop()
+	again := time.NewTicker(250 * time.Millisecond)
+	defer again.Stop()
+	for {
+		inConsole, err := s.console.attackNonces(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		found, err := s.console.listEndpoints(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		rows, endpoints := judgeTraffic(s.list, s.watcher, inConsole), judgeEndpoints(found)
+		if allGood(rows) && endpointsEqual(endpoints) || s.watcher.missing(s.list) == len(s.list) {
+			return rows, endpoints, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, context.Cause(ctx)
+		case <-deadline.C:
+			return rows, endpoints, nil
+		case <-again.C:
+		}
+	}
+}
+
+func allGood(rows []row) bool {
+	for _, r := range rows {
+		if !r.good {
+			return false
+		}
+	}
+	return true
+}
