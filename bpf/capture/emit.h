@@ -151,6 +151,7 @@ static __always_inline void capture(struct call *call, u32 tgid)
 	struct cursor c = { .sk = sock_of(call->fd), .dir = call->dir, .todo = call->len, .tgid = tgid };
 	u32 zero = 0, segments = 0;
 	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
+	struct tcp_sock *tcp = (struct tcp_sock *)c.sk;
 	u32 budget;
 
 	if (!c.sk || !set)
@@ -166,9 +167,9 @@ static __always_inline void capture(struct call *call, u32 tgid)
 	c.wake = set->wake_at;
 	/* The counter of the stream has moved past these bytes by now. */
 	if (call->dir == DIR_IN)
-		c.seq = BPF_CORE_READ((struct tcp_sock *)c.sk, copied_seq) - call->len;
+		c.seq = BPF_CORE_READ(tcp, copied_seq) - call->len;
 	else
-		c.seq = BPF_CORE_READ((struct tcp_sock *)c.sk, write_seq) - call->len;
+		c.seq = BPF_CORE_READ(tcp, write_seq) - call->len;
 	if (call->size_only) {
 		c.flags = FLAG_SIZE_ONLY;
 		count(COUNT_SIZE_ONLY_BYTES, call->len);

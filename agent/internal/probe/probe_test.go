@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cilium/ebpf"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sidelight/sidelight/internal/testkit"
@@ -251,7 +250,7 @@ func TestNothingSelectedNothingAttached(t *testing.T) {
 	require.False(t, r.probe.Attached())
 	require.Empty(t, inKernel(t))
 	require.NoError(t, r.probe.SetTargets([]Target{{Tgid: r.pid}}))
-	require.Len(t, inKernel(t), len(ProgramNames()))
+	require.Len(t, inKernel(t), 2*len(ProgramNames()), "a program and a link each")
 	r.talk(t, []byte("hello"))
 	require.NoError(t, r.probe.SetTargets(nil))
 	require.False(t, r.probe.Attached())
@@ -269,26 +268,19 @@ func TestNothingSelectedNothingAttached(t *testing.T) {
 	require.Equal(t, "seen", string(data))
 }
 
-// inKernel lists our programs that are loaded.
+// inKernel lists what this process holds in the kernel: programs, maps and links live as long as these descriptors.
 func inKernel(t *testing.T) []string {
 	t.Helper()
-	var names []string
-	for id := ebpf.ProgramID(0); ; {
-		next, err := ebpf.ProgramGetNextID(id)
-		if err != nil {
-			return names
-		}
-		id = next
-		program, err := ebpf.NewProgramFromID(id)
-		if err != nil {
-			continue
-		}
-		info, err := program.Info()
-		require.NoError(t, program.Close())
-		if err == nil && strings.HasPrefix(info.Name, "sl_") {
-			names = append(names, info.Name)
+	descriptors, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	var held []string
+	for _, descriptor := range descriptors {
+		what, err := os.Readlink("/proc/self/fd/" + descriptor.Name())
+		if err == nil && (strings.Contains(what, "bpf-prog") || strings.Contains(what, "bpf_link")) {
+			held = append(held, what)
 		}
 	}
+	return held
 }
 
 func TestOthersAreNotSeen(t *testing.T) {
