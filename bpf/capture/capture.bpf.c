@@ -51,7 +51,7 @@ static __always_inline int interesting(long nr)
 static __always_inline void accepted(int fd)
 {
 	struct sock *sk = sock_of(fd);
-	struct conn fresh = { .start = bpf_ktime_get_ns(), .role = ROLE_SERVER, .last_dir = DIR_OUT };
+	struct conn fresh = { .start = bpf_ktime_get_ns(), .role = ROLE_SERVER, .last_dir = DIR_OUT, .from_start = 1 };
 	u64 key = (u64)sk;
 
 	if (!sk)

@@ -46,7 +46,7 @@ static __always_inline void header(struct event *e, struct cursor *c, u32 len, u
 	e->cap = cap;
 	e->tgid = c->tgid;
 	e->tid = (u32)bpf_get_current_pid_tgid();
-	e->flags = flags | (c->conn->role == ROLE_SERVER ? FLAG_ACCEPTED : 0);
+	e->flags = flags | (c->conn->role == ROLE_SERVER ? FLAG_ACCEPTED : 0) | (c->conn->from_start ? FLAG_START : 0);
 	e->dir = c->dir;
 	addresses(e, c->sk);
 }
@@ -127,8 +127,18 @@ static __noinline int size(struct cursor *c)
 	return 0;
 }
 
+/* first_byte tells whether what was just read is the beginning of the stream: the counter of all bytes that ever came,
+ * taken off the number of the next one, is the number of the first. */
+static __always_inline int first_byte(struct sock *sk, u32 len)
+{
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+	u32 first = BPF_CORE_READ(tcp, rcv_nxt) - (u32)BPF_CORE_READ(tcp, bytes_received);
+
+	return BPF_CORE_READ(tcp, copied_seq) - len == first;
+}
+
 /* lookup finds the connection, or begins it. */
-static __always_inline struct conn *lookup(struct sock *sk, u8 dir)
+static __always_inline struct conn *lookup(struct sock *sk, u8 dir, u32 len)
 {
 	u64 key = (u64)sk;
 	struct conn *conn = bpf_map_lookup_elem(&conns, &key);
@@ -137,6 +147,8 @@ static __always_inline struct conn *lookup(struct sock *sk, u8 dir)
 
 	if (conn)
 		return conn;
+	if (dir == DIR_IN)
+		fresh.from_start = first_byte(sk, len);
 	if (bpf_map_lookup_elem(&ports, &port))
 		fresh.role = ROLE_SERVER;
 	else if (dir == DIR_OUT)
@@ -156,7 +168,7 @@ static __always_inline void capture(struct call *call, u32 tgid)
 
 	if (!c.sk || !set)
 		return;
-	c.conn = lookup(c.sk, call->dir);
+	c.conn = lookup(c.sk, call->dir, call->len);
 	if (!c.conn || c.conn->closed)
 		return;
 	if (c.conn->role == ROLE_CLIENT) {

@@ -14,6 +14,7 @@ enum flags {
 	FLAG_FAULT = 8,     /* the page could not be read */
 	FLAG_ACCEPTED = 16, /* accepted by a mirrored process: the server side, beyond doubt */
 	FLAG_MORE = 32,     /* another record of the same call follows */
+	FLAG_START = 64,    /* the connection's first byte was seen */
 };
 
 /* One record of the ring. `seq` is the TCP sequence number of the first byte that this record is about; `len` bytes

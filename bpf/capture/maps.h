@@ -14,7 +14,9 @@ struct conn {
 	u8 last_dir;
 	u8 role;
 	u8 closed;
-	u8 seen; /* the agent has heard of it */
+	u8 seen;       /* the agent has heard of it */
+	u8 from_start; /* its first byte was seen */
+	u8 pad[7];
 };
 
 /* Processes to mirror, by process id. */

@@ -130,6 +130,8 @@ struct socket {
 struct tcp_sock {
 	u32 copied_seq;
 	u32 write_seq;
+	u32 rcv_nxt;
+	u64 bytes_received;
 };
 
 #pragma clang attribute pop

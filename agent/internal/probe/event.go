@@ -30,6 +30,8 @@ const (
 	FlagAccepted
 	// FlagMore: another event of the same call follows.
 	FlagMore
+	// FlagStart: the connection's first byte was seen.
+	FlagStart
 )
 
 // ConnKey tells connections apart: the kernel's socket, and when the programs first saw it, since addresses of sockets

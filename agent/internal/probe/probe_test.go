@@ -173,6 +173,7 @@ func TestBytesAreExact(t *testing.T) {
 				require.NotContains(t, copied, false)
 			}
 			require.Zero(t, r.probe.Stats().RingFullBytes)
+			require.NotZero(t, r.events[0].Flags&FlagStart)
 			for _, e := range r.events {
 				require.Equal(t, r.address, e.Local.String())
 				require.Equal(t, r.pid, e.Tgid|uint32(boolTo(e.Flags&FlagClose != 0))*r.pid)
@@ -226,6 +227,7 @@ func TestConnectionOlderThanTheProbe(t *testing.T) {
 	data, _, _ := r.stream(In)
 	require.Equal(t, "after", string(data))
 	require.NotZero(t, r.events[0].Flags&FlagAccepted, "its port listens: it is the server side")
+	require.Zero(t, r.events[0].Flags&FlagStart, "its beginning was not seen")
 }
 
 // The ring is a page: most of what comes does not fit, and every byte of it is counted.

@@ -1,0 +1,116 @@
+package stream
+
+import (
+	"bytes"
+
+	"github.com/sidelight/sidelight/agent/internal/probe"
+	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
+)
+
+// half is one direction of a connection: events by sequence number become bytes in order and gaps.
+type half struct {
+	started bool
+	next    uint32
+	// early holds events that came before the ones they follow: two threads share a socket.
+	early   []probe.Event
+	deliver func([]byte)
+	skip    func(uint64, trafficv1.GapReason)
+}
+
+// maxEarly bounds what waits for its turn.
+const maxEarly = 32
+
+func (h *half) take(e *probe.Event) {
+	if !h.started {
+		h.started, h.next = true, e.Seq
+	}
+	if e.Seq == h.next {
+		h.pass(e)
+		h.settle()
+		return
+	}
+	// Sequence numbers wrap: the sign of the difference tells before from behind.
+	if ahead := int32(e.Seq - h.next); ahead < 0 {
+		h.overlap(e, uint32(-ahead))
+		return
+	}
+	kept := *e
+	kept.Data = bytes.Clone(e.Data)
+	h.early = append(h.early, kept)
+	if len(h.early) > maxEarly {
+		h.flush()
+	}
+}
+
+// pass hands on an event whose turn it is.
+func (h *half) pass(e *probe.Event) {
+	h.next += e.Len
+	h.deliver(e.Data)
+	if missing := uint64(e.Len) - uint64(len(e.Data)); missing > 0 {
+		h.skip(missing, reason(e.Flags))
+	}
+}
+
+// overlap drops what was seen before.
+func (h *half) overlap(e *probe.Event, seen uint32) {
+	if seen >= e.Len {
+		return
+	}
+	tail := *e
+	tail.Seq += seen
+	tail.Len -= seen
+	tail.Data = tail.Data[min(int(seen), len(tail.Data)):]
+	h.pass(&tail)
+	h.settle()
+}
+
+// settle hands on early events whose turn has come.
+func (h *half) settle() {
+	for again := true; again; {
+		again = false
+		for i := range h.early {
+			if h.early[i].Seq == h.next {
+				e := h.early[i]
+				h.early = append(h.early[:i], h.early[i+1:]...)
+				h.pass(&e)
+				again = true
+				break
+			}
+		}
+	}
+}
+
+// flush gives up waiting: what lies between is a gap. The ring was full, or a call was not followed.
+func (h *half) flush() {
+	for len(h.early) > 0 {
+		first := 0
+		for i := range h.early {
+			if int32(h.early[i].Seq-h.early[first].Seq) < 0 {
+				first = i
+			}
+		}
+		e := h.early[first]
+		h.early = append(h.early[:first], h.early[first+1:]...)
+		if ahead := int32(e.Seq - h.next); ahead >= 0 {
+			if ahead > 0 {
+				h.skip(uint64(ahead), trafficv1.GapReason_GAP_REASON_RING_FULL)
+			}
+			h.next = e.Seq
+			h.pass(&e)
+		} else {
+			h.overlap(&e, uint32(-ahead))
+		}
+		h.settle()
+	}
+}
+
+func reason(f probe.Flags) trafficv1.GapReason {
+	switch {
+	case f&probe.FlagSizeOnly != 0:
+		return trafficv1.GapReason_GAP_REASON_SENDFILE
+	case f&probe.FlagFault != 0:
+		return trafficv1.GapReason_GAP_REASON_FAULT
+	default:
+		return trafficv1.GapReason_GAP_REASON_BUDGET
+	}
+}
