@@ -106,3 +106,8 @@ func (c Capture) probe() probe.Config {
 func clamp(n config.ByteSize) uint32 {
 	return uint32(min(max(n, 0), 1<<31))
 }
+
+// MirrorPort selects the processes of one executable that listen on one port.
+func MirrorPort(executable string, port uint16) Mirror {
+	return Mirror{Filters: []selector.Filter{{Executable: executable, Port: port}}}
+}

@@ -71,4 +71,3 @@ func whenReady(ctx context.Context, ready func() error, state func() int, do fun
 		}
 	}
 }
-

@@ -14,6 +14,11 @@ require (
 	github.com/sidelight/sidelight/proto v0.0.0
 )
 
+require (
+	go.yaml.in/yaml/v3 v3.0.6 // indirect
+	golang.org/x/sys v0.50.0 // indirect
+)
+
 // The siblings of this repository, so that tools work without go.work.
 replace (
 	github.com/sidelight/sidelight/agent => ../agent

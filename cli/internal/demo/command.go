@@ -34,7 +34,7 @@ func Command() *cobra.Command {
 			}
 			if err := newDemo(opts, cmd.OutOrStdout(), cmd.ErrOrStderr()).run(cmd.Context()); err != nil {
 				if cmd.Context().Err() != nil {
-					return errors.New("demo: interrupted")
+					return errors.New("demo FAILED: interrupted")
 				}
 				return fmt.Errorf("demo FAILED: %w", err)
 			}

@@ -66,8 +66,8 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("opening a port for the shop: %w", err)
 	}
-	cfg := d.config(dir, site)
-	if err := cfg.Validate(); err != nil {
+	cfg, err := d.config(dir, site)
+	if err != nil {
 		return err
 	}
 	up := make(chan standalone.State, 16)
@@ -91,16 +91,20 @@ func (d *demo) run(ctx context.Context) (err error) {
 	)
 }
 
-func (d *demo) config(dir string, site *site) standalone.Config {
+func (d *demo) config(dir string, site *site) (standalone.Config, error) {
 	cfg := standalone.DefaultConfig()
 	cfg.DataDir = filepath.Join(dir, "data")
 	cfg.Cluster = "demo"
 	cfg.Console.Listen = d.opts.listen
 	cfg.Log.Format = "text"
 	if d.opts.filters == "nginx" {
-		cfg.Mirror = standalone.MirrorPort("nginx", site.address)
+		mirror, err := standalone.MirrorPort("nginx", site.address)
+		if err != nil {
+			return cfg, err
+		}
+		cfg.Mirror = mirror
 	}
-	return cfg
+	return cfg, cfg.Validate()
 }
 
 // lastWords shows the end of the log, so that a failure can be understood though its folder is gone.

@@ -61,7 +61,13 @@ func (s *stage) play(ctx context.Context) error {
 	if err := context.Cause(tailCtx); err != nil {
 		return err
 	}
-	return s.judge(ctx)
+	if err := s.judge(ctx); err != nil {
+		return err
+	}
+	if s.demo.opts.stay {
+		return s.live(tailCtx)
+	}
+	return nil
 }
 
 // send plays the whole list over a few connections.

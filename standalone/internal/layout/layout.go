@@ -22,12 +22,12 @@ type Owner struct {
 	UID, GID int
 }
 
-func (l Layout) Postgres() string        { return filepath.Join(l.Root, "postgres") }
-func (l Layout) Journal() string         { return filepath.Join(l.Root, "journal") }
-func (l Layout) Secrets() string         { return filepath.Join(l.Root, "secrets") }
-func (l Layout) Run() string             { return filepath.Join(l.Root, "run") }
-func (l Layout) TLS(part string) string  { return filepath.Join(l.Run(), "tls", part) }
-func (l Layout) OperatorSocket() string  { return filepath.Join(l.Run(), "operator.sock") }
+func (l Layout) Postgres() string            { return filepath.Join(l.Root, "postgres") }
+func (l Layout) Journal() string             { return filepath.Join(l.Root, "journal") }
+func (l Layout) Secrets() string             { return filepath.Join(l.Root, "secrets") }
+func (l Layout) Run() string                 { return filepath.Join(l.Root, "run") }
+func (l Layout) TLS(part string) string      { return filepath.Join(l.Run(), "tls", part) }
+func (l Layout) OperatorSocket() string      { return filepath.Join(l.Run(), "operator.sock") }
 func (l Layout) Certificate(p string) string { return filepath.Join(l.TLS(p), "tls.crt") }
 func (l Layout) Key(p string) string         { return filepath.Join(l.TLS(p), "tls.key") }
 func (l Layout) CA(p string) string          { return filepath.Join(l.TLS(p), "ca.crt") }

@@ -1,0 +1,273 @@
+package stream
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sidelight/sidelight/agent/internal/exchange"
+	"github.com/sidelight/sidelight/agent/internal/probe"
+	"github.com/sidelight/sidelight/internal/losses"
+	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
+)
+
+const ms = uint64(time.Millisecond)
+
+// rig plays events of one connection into a table.
+type rig struct {
+	table  *Table
+	losses *losses.Losses
+	out    []*trafficv1.Exchange
+	mono   uint64
+	seq    [2]uint32
+	key    probe.ConnKey
+	flags  probe.Flags
+}
+
+func newRig(mutate ...func(*Config)) *rig {
+	r := &rig{losses: losses.NewLosses(nil, "agent"), mono: 1000 * ms, key: probe.ConnKey{Sock: 1, Start: 1}, flags: probe.FlagAccepted | probe.FlagStart}
+	// Near the end of the number space: every test crosses it.
+	r.seq = [2]uint32{0xfffffff0, 0xffffffff}
+	cfg := DefaultConfig()
+	for _, m := range mutate {
+		m(&cfg)
+	}
+	builder := exchange.NewBuilder(exchange.Config{BootID: "boot"}, func(mono uint64) time.Time { return time.Unix(0, int64(mono)) },
+		func(e *trafficv1.Exchange) { r.out = append(r.out, e) })
+	r.table = NewTable(cfg, Deps{Builder: builder, Losses: r.losses, Workload: func(uint32) *trafficv1.Workload { return &trafficv1.Workload{Service: "shop"} }})
+	return r
+}
+
+func (r *rig) event(dir probe.Direction, data string, size int, flags probe.Flags) *probe.Event {
+	e := &probe.Event{Conn: r.key, Dir: dir, Flags: flags | r.flags, Seq: r.seq[dir], Len: uint32(size), Data: []byte(data), Mono: r.mono,
+		Local: netip.MustParseAddrPort("10.0.0.1:80"), Remote: netip.MustParseAddrPort("10.0.0.2:4711")}
+	r.seq[dir] += uint32(size)
+	r.mono += ms
+	return e
+}
+
+func (r *rig) in(data string)  { r.table.Handle(r.event(probe.In, data, len(data), 0)) }
+func (r *rig) answer(s string) { r.table.Handle(r.event(probe.Out, s, len(s), 0)) }
+func (r *rig) close()          { r.table.Handle(r.event(probe.In, "", 0, probe.FlagClose)) }
+func (r *rig) wait(d time.Duration) {
+	r.mono += uint64(d)
+	r.table.Tick(r.mono)
+}
+
+// told shows every revision as "phase reason target status".
+func (r *rig) told() []string {
+	var list []string
+	for _, e := range r.out {
+		list = append(list, fmt.Sprintf("%s %s %s %d", strings.TrimPrefix(e.GetPhase().String(), "PHASE_"),
+			strings.TrimPrefix(e.GetCloseReason().String(), "CLOSE_REASON_"), e.GetRequest().GetTarget(), e.GetResponse().GetStatus()))
+	}
+	return list
+}
+
+const (
+	ok      = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+	get     = "GET /%s HTTP/1.1\r\nHost: a\r\n\r\n"
+	chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+
+func request(name string) string { return fmt.Sprintf(get, name) }
+
+func TestConversations(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		play func(*rig)
+		want []string
+	}{
+		"quick answer": {func(r *rig) { r.in(request("1")); r.answer(ok) }, []string{"CLOSED ANSWERED /1 200"}},
+		"keep-alive": {func(r *rig) { r.in(request("1")); r.answer(ok); r.in(request("2")); r.answer(ok) },
+			[]string{"CLOSED ANSWERED /1 200", "CLOSED ANSWERED /2 200"}},
+		"pipelined": {func(r *rig) { r.in(request("1") + request("2")); r.answer(ok + strings.Replace(ok, "200", "404", 1)) },
+			[]string{"CLOSED ANSWERED /1 200", "CLOSED ANSWERED /2 404"}},
+		"no answer": {func(r *rig) { r.in(request("1")); r.wait(600 * time.Millisecond); r.close() },
+			[]string{"REQUEST UNSPECIFIED /1 0", "CLOSED RESET /1 0"}},
+		"slow answer": {func(r *rig) { r.in(request("1")); r.wait(600 * time.Millisecond); r.answer(ok) },
+			[]string{"REQUEST UNSPECIFIED /1 0", "CLOSED ANSWERED /1 200"}},
+		"endless answer": {func(r *rig) {
+			r.in(request("1"))
+			r.answer(chunked + "2\r\nok\r\n")
+			r.wait(600 * time.Millisecond)
+			r.answer("2\r\nok\r\n")
+			r.wait(600 * time.Millisecond)
+			r.close()
+		}, []string{"REQUEST UNSPECIFIED /1 200", "CLOSED ANSWERED /1 200"}},
+		"endless request": {func(r *rig) {
+			r.in("POST /1 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
+			r.wait(600 * time.Millisecond)
+			r.in("2\r\nok\r\n")
+			r.wait(600 * time.Millisecond)
+			r.wait(600 * time.Millisecond)
+			r.close()
+		}, []string{"REQUEST UNSPECIFIED /1 0", "UPDATE UNSPECIFIED /1 0", "CLOSED RESET /1 0"}},
+		"continue": {func(r *rig) {
+			r.in("POST /1 HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+			r.answer("HTTP/1.1 100 Continue\r\n\r\n")
+			r.in("ok")
+			r.answer(ok)
+		}, []string{"CLOSED ANSWERED /1 200"}},
+		"upgrade": {func(r *rig) {
+			r.in("GET /1 HTTP/1.1\r\nUpgrade: websocket\r\n\r\n")
+			r.answer("HTTP/1.1 101 Switching Protocols\r\n\r\n")
+			r.in(request("planted"))
+			r.answer(ok)
+			r.in(request("planted"))
+		}, []string{"CLOSED UPGRADED /1 101"}},
+		"tunnel": {func(r *rig) {
+			r.in("CONNECT a:1 HTTP/1.1\r\n\r\n")
+			r.answer("HTTP/1.1 200 OK\r\n\r\n")
+			r.in(request("planted"))
+		},
+			[]string{"CLOSED UPGRADED a:1 200"}},
+		"answer too large for its budget": {func(r *rig) {
+			r.in(request("1"))
+			r.answer(chunked)
+			r.table.Handle(r.event(probe.Out, "5000\r\nab", 9000, probe.FlagTruncated))
+			r.table.Handle(r.event(probe.Out, "", 20000, probe.FlagTruncated))
+			r.in(request("2"))
+			r.answer(ok)
+		}, []string{"CLOSED ANSWERED /1 200", "CLOSED ANSWERED /2 200"}},
+		"answer by sendfile": {func(r *rig) {
+			r.in(request("1"))
+			r.answer("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n")
+			r.table.Handle(r.event(probe.Out, "", 5000, probe.FlagSizeOnly))
+			r.in(request("2"))
+			r.answer(ok)
+		}, []string{"CLOSED ANSWERED /1 200", "CLOSED ANSWERED /2 200"}},
+		"no HTTP": {func(r *rig) { r.in("\x16\x03\x01\x02"); r.answer("\x16"); r.in(request("planted")) }, nil},
+		"agent stops": {func(r *rig) { r.in(request("1")); r.table.CloseAll(trafficv1.CloseReason_CLOSE_REASON_AGENT_STOP) },
+			[]string{"CLOSED AGENT_STOP /1 0"}},
+		"idle": {func(r *rig) { r.in(request("1")); r.wait(time.Hour) }, []string{"CLOSED IDLE /1 0"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig()
+			test.play(r)
+			require.Equal(t, test.want, r.told())
+		})
+	}
+}
+
+// Behind a gap in a chunked body a request may begin only after the answer, and is marked; what was planted before is none.
+func TestPlantedBehindAGap(t *testing.T) {
+	t.Parallel()
+	r := newRig()
+	r.in("POST /1 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nab")
+	r.table.Handle(r.event(probe.In, "", 5000, probe.FlagTruncated))
+	r.in(request("planted-1"))
+	r.answer("HTTP/1.1 100 Continue\r\n\r\n")
+	r.in(request("planted-2"))
+	r.answer(ok)
+	r.in(request("real"))
+	r.answer(ok)
+	require.Equal(t, []string{"REQUEST UNSPECIFIED /1 0", "CLOSED ANSWERED /1 200", "CLOSED ANSWERED /real 200"}, r.told())
+	require.NotEmpty(t, r.out[1].GetGaps())
+	require.False(t, r.out[1].GetRequest().GetBodyComplete())
+	require.True(t, r.out[2].GetResumed())
+}
+
+// A connection that is older than the agent: what comes first may be the rest of anything, so it is marked.
+func TestSeenInMidStream(t *testing.T) {
+	t.Parallel()
+	r := newRig()
+	r.flags = probe.FlagAccepted
+	r.answer("the rest of an answer")
+	r.in(request("1"))
+	r.answer(ok)
+	r.in(request("2"))
+	r.answer(ok)
+	require.Equal(t, []string{"CLOSED ANSWERED /1 200", "CLOSED ANSWERED /2 200"}, r.told())
+	require.True(t, r.out[0].GetResumed())
+	require.False(t, r.out[1].GetResumed())
+}
+
+func TestOrder(t *testing.T) {
+	t.Parallel()
+	t.Run("early events wait", func(t *testing.T) {
+		t.Parallel()
+		r := newRig()
+		text := request("1")
+		a, b, c := r.event(probe.In, text[:5], 5, 0), r.event(probe.In, text[5:9], 4, 0), r.event(probe.In, text[9:], len(text)-9, 0)
+		r.table.Handle(a)
+		r.table.Handle(c)
+		r.table.Handle(b)
+		r.answer(ok)
+		require.Equal(t, []string{"CLOSED ANSWERED /1 200"}, r.told())
+	})
+	t.Run("what was seen before counts once", func(t *testing.T) {
+		t.Parallel()
+		r := newRig()
+		e := r.event(probe.In, request("1"), len(request("1")), 0)
+		r.table.Handle(e)
+		r.table.Handle(e)
+		r.answer(ok)
+		require.Equal(t, []string{"CLOSED ANSWERED /1 200"}, r.told())
+	})
+	t.Run("a hole becomes a gap", func(t *testing.T) {
+		t.Parallel()
+		r := newRig()
+		r.in("POST /1 HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc")
+		r.event(probe.In, "lost", 4, 0) // the ring was full
+		r.in("hij")
+		r.wait(100 * time.Millisecond)
+		r.answer(ok)
+		require.Equal(t, []string{"REQUEST UNSPECIFIED /1 0", "CLOSED ANSWERED /1 200"}, r.told(), "a body with a gap is reported at once")
+		require.Equal(t, uint64(4), r.out[0].GetGaps()[0].GetLength())
+		require.Equal(t, trafficv1.GapReason_GAP_REASON_RING_FULL, r.out[0].GetGaps()[0].GetReason())
+		require.Contains(t, r.losses.Snapshot(), losses.Loss{Place: "request_bytes", Reason: "ring_full", Count: 4})
+	})
+}
+
+func TestBounds(t *testing.T) {
+	t.Parallel()
+	r := newRig(func(c *Config) { c.MaxConnections = 2 })
+	for i := range uint64(4) {
+		r.key = probe.ConnKey{Sock: i, Start: i}
+		r.in(request("1"))
+	}
+	require.Equal(t, 2, r.table.Len())
+	require.Contains(t, r.losses.Snapshot(), losses.Loss{Place: "connections", Reason: "full", Count: 2})
+	r = newRig(func(c *Config) { c.MaxPipelined = 3 })
+	r.in(strings.Repeat(request("x"), 10))
+	require.Contains(t, r.losses.Snapshot(), losses.Loss{Place: "pipeline", Reason: "full", Count: 7})
+}
+
+func TestIdentity(t *testing.T) {
+	t.Parallel()
+	// The same bytes seen by a second agent are the same exchange, wherever it came in.
+	first, second := newRig(), newRig()
+	first.in(request("1"))
+	first.answer(ok)
+	first.in(request("2"))
+	first.answer(ok)
+	second.seq[probe.In] += uint32(len(request("1")))
+	second.in(request("2"))
+	second.answer(ok)
+	require.Equal(t, first.out[1].GetId(), second.out[0].GetId())
+	require.NotEqual(t, first.out[0].GetId(), first.out[1].GetId())
+	require.Len(t, first.out[0].GetId(), 16)
+}
+
+func BenchmarkExchange(b *testing.B) {
+	r := newRig()
+	wire := "GET /products/4711?color=green&size=42 HTTP/1.1\r\nHost: shop.example.org\r\n"
+	for i := range 13 {
+		wire += fmt.Sprintf("X-Header-%d: some value of a usual length %d\r\n", i, i)
+	}
+	wire += "\r\n"
+	b.ReportAllocs()
+	for b.Loop() {
+		r.out = r.out[:0]
+		r.in(wire)
+		r.answer(ok)
+		r.table.Tick(r.mono)
+	}
+}

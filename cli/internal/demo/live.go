@@ -1,0 +1,40 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	mathrand "math/rand/v2"
+	"time"
+)
+
+// liveEvery is the pace of the traffic that goes on.
+const liveEvery = 200 * time.Millisecond
+
+// live keeps the shop busy until Ctrl-C: most requests are ordinary, now and then one is an attack.
+func (s *stage) live(ctx context.Context) error {
+	fmt.Fprintf(s.demo.out, "\nlive traffic goes on until Ctrl-C. Sign in at %s as admin with %s\n", s.state.ConsoleURL, s.console.password)
+	fmt.Fprintf(s.demo.out, "the certificate is this run's own, so your browser will warn you. The shop: curl http://%s/products\n", s.site.address)
+	client := &sender{address: s.site.address}
+	defer client.close()
+	ticker := time.NewTicker(liveEvery)
+	defer ticker.Stop()
+	for seed := s.demo.opts.seed; ; seed++ {
+		list, err := plan(seed)
+		if err != nil {
+			return err
+		}
+		for _, p := range list {
+			if p.kind != ordinary && mathrand.IntN(4) != 0 {
+				continue
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-ticker.C:
+			}
+			if _, err := client.send(ctx, p); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
+		}
+	}
+}
