@@ -1,0 +1,3 @@
+-- name: Notify :exec
+-- Delivered when the transaction commits, once for equal payloads.
+select pg_notify('sidelight_console', @payload::text);

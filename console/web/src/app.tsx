@@ -1,0 +1,75 @@
+import { useQuery } from "@connectrpc/connect-query";
+
+import { isSignedOut } from "./api";
+import { AttackPage } from "./attacks/page";
+import { useChanges } from "./changes";
+import { EndpointPage } from "./endpoints/page";
+import { SessionService } from "./gen/sidelight/console/v1/ui_pb";
+import { NodePage } from "./nodes/page";
+import { Link } from "./parts/link";
+import { Failure, Notice, Waiting } from "./parts/notice";
+import { ChangePassword } from "./session/change";
+import { Login } from "./session/login";
+import { SignOut } from "./session/signout";
+import { href, usePlace } from "./url";
+
+export function App() {
+  const who = useQuery(SessionService.method.whoAmI, {});
+  if (who.isPending) return <Waiting />;
+  if (who.error) return isSignedOut(who.error) ? <Login /> : <Failure error={who.error} again={() => void who.refetch()} />;
+  if (who.data.mustChangePassword) return <ChangePassword user={who.data.user} />;
+  return <House user={who.data.user} />;
+}
+
+const rooms = [
+  { name: "Attacks", path: "attacks" },
+  { name: "APIs", path: "apis" },
+  { name: "Nodes", path: "nodes" },
+];
+
+function House(props: { user: string }) {
+  const place = usePlace();
+  const live = useChanges();
+  const room = place.path[0] ?? "attacks";
+  return (
+    <>
+      <header className="top">
+        <Link to="/" className="brand">
+          <img src="/icon.svg" alt="" width={22} height={22} /> Sidelight
+        </Link>
+        <nav aria-label="Pages">
+          {rooms.map((r) => (
+            <Link key={r.path} to={href([r.path])} current={room === r.path}>
+              {r.name}
+            </Link>
+          ))}
+        </nav>
+        <span className={live ? "live on" : "live"} role="status">
+          {live ? "live" : "reconnecting"}
+        </span>
+        <span className="user">{props.user}</span>
+        <SignOut />
+      </header>
+      <main>
+        <Room name={room} />
+      </main>
+    </>
+  );
+}
+
+function Room(props: { name: string }) {
+  switch (props.name) {
+    case "attacks":
+      return <AttackPage />;
+    case "apis":
+      return <EndpointPage />;
+    case "nodes":
+      return <NodePage />;
+    default:
+      return (
+        <Notice title="There is no such page">
+          <Link to="/">To the attacks</Link>
+        </Notice>
+      );
+  }
+}

@@ -1,0 +1,4 @@
+-- +goose Up
+create table thing (name text primary key);
+-- +goose Down
+drop table thing;
