@@ -1,0 +1,210 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	cloudsyncv1 "github.com/sidelight/sidelight/proto/gen/sidelight/cloudsync/v1"
+	detectionv1 "github.com/sidelight/sidelight/proto/gen/sidelight/detection/v1"
+	inventoryv1 "github.com/sidelight/sidelight/proto/gen/sidelight/inventory/v1"
+	processorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/processor/v1"
+	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
+
+	"github.com/sidelight/sidelight/internal/losses"
+
+	"github.com/sidelight/sidelight/processor/internal/report"
+)
+
+var errNotCompiled = errors.New("the rules are being compiled")
+
+// idSize is the length of an exchange id.
+const idSize = 16
+
+// observations takes what apidiscovery shall hear, without waiting.
+type observations interface {
+	Push(*inventoryv1.Observation)
+}
+
+// handler answers Inspect.
+type handler struct {
+	processorv1.UnimplementedInspectServiceServer
+	inspector *Inspector
+	journal   cloudsyncv1.JournalServiceClient
+	timeout   time.Duration
+	// batchTime is how long one batch may take: a batch that never ends would be sent again for ever.
+	batchTime time.Duration
+	observer  observations
+	seen      *report.Seen
+	counters  *report.Counters
+	losses    *losses.Losses
+}
+
+func newHandler(journal grpc.ClientConnInterface, timeout, batchTime time.Duration, o observations, c *report.Counters, l *losses.Losses) *handler {
+	return &handler{
+		journal: cloudsyncv1.NewJournalServiceClient(journal), timeout: timeout, batchTime: batchTime, observer: o, seen: report.NewSeen(), counters: c, losses: l,
+	}
+}
+
+// revision names one state of an exchange.
+type revision struct {
+	id     string
+	number uint32
+}
+
+// judged is what one exchange of a batch came to.
+type judged struct {
+	summary     *processorv1.Summary
+	hits        []*detectionv1.Hit
+	outcome     *detectionv1.OutcomeUpdate
+	observation *inventoryv1.Observation
+	// settle remembers it once the batch's hits are kept; nil: there is nothing to remember.
+	settle func(*processorv1.Summary)
+	// inspected: not only remembered.
+	inspected bool
+}
+
+// Inspect judges a batch and answers when its hits are kept. Nothing is remembered, counted or observed before that: a call
+// that fails is sent again, and must then be judged as if for the first time.
+func (h *handler) Inspect(ctx context.Context, req *processorv1.InspectRequest) (*processorv1.InspectResponse, error) {
+	list := req.GetExchanges()
+	out := make([]judged, len(list))
+	first := map[revision]bool{}
+	deadline := time.Now().Add(h.batchTime)
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for n, x := range list {
+		key := revision{string(x.GetId()), x.GetRevision()}
+		again := first[key]
+		first[key] = true
+		group.Go(func() error {
+			if groupCtx.Err() != nil {
+				return groupCtx.Err()
+			}
+			if time.Now().After(deadline) {
+				out[n] = h.skip(x)
+			} else {
+				out[n] = h.judge(x, again)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, status.Error(codes.Unavailable, "the caller went away before all was judged: send the batch again")
+	}
+	if err := h.commit(ctx, out); err != nil {
+		h.counters.CommitFailures.Add(1)
+		return nil, status.Errorf(codes.Unavailable, "hits could not be kept, send the batch again: %v", err)
+	}
+	res := &processorv1.InspectResponse{Summaries: make([]*processorv1.Summary, len(out))}
+	for n := range out {
+		h.settle(out[n])
+		res.Summaries[n] = out[n].summary
+	}
+	return res, nil
+}
+
+// skip answers for an exchange that the batch has no time left for.
+func (h *handler) skip(x *trafficv1.Exchange) judged {
+	h.losses.Add("inspect", "overlimit_time", 1)
+	s := h.inspector.brief(x)
+	s.WhyIncomplete = "not inspected: overlimit: time of the batch"
+	return judged{summary: s}
+}
+
+// judge looks at one exchange; again: the batch holds this revision twice.
+func (h *handler) judge(x *trafficv1.Exchange, again bool) judged {
+	if len(x.GetId()) != idSize || x.GetRequest() == nil {
+		h.losses.Add("inspect", "malformed_exchange", 1)
+		s := summary(x, nil)
+		s.WhyIncomplete = "not inspected: exchange without id or request"
+		return judged{summary: s}
+	}
+	past, dup := h.seen.Find(x.GetId(), x.GetRevision())
+	if dup || again {
+		h.counters.Duplicates.Add(1)
+		s := h.recall(x, past)
+		s.Duplicate = true
+		return judged{summary: s}
+	}
+	if c := x.GetContentRevision(); c > 0 && c < x.GetRevision() {
+		return h.outcome(x, past)
+	}
+	start := time.Now()
+	v := h.inspector.Inspect(x)
+	h.counters.Inspected(start)
+	return judged{summary: v.Summary, hits: v.Hits, observation: v.Observation, settle: h.seen.Judged, inspected: true}
+}
+
+// recall says of an exchange what was found out before.
+func (h *handler) recall(x *trafficv1.Exchange, past report.Past) *processorv1.Summary {
+	s := h.inspector.brief(x)
+	s.Hits, s.Complete, s.WhyIncomplete = past.Hits, past.Complete, past.WhyIncomplete
+	if !past.Judged {
+		s.WhyIncomplete = "judged in an earlier revision, by another replica or longer ago"
+	}
+	if s.GetRequest().GetTraceId() == "" {
+		s.Request.TraceId = past.TraceID
+	}
+	return s
+}
+
+// outcome is all that is new in a revision whose request was judged before.
+func (h *handler) outcome(x *trafficv1.Exchange, past report.Past) judged {
+	j := judged{summary: h.recall(x, past), settle: h.seen.Passed}
+	o := outcome(x)
+	if o != detectionv1.Outcome_OUTCOME_UNSPECIFIED && (!past.Judged || len(past.Hits) > 0) {
+		// Not known here: another replica may have found hits.
+		j.outcome = &detectionv1.OutcomeUpdate{
+			ExchangeId: x.GetId(), Revision: x.GetRevision(), Outcome: o, Status: x.GetResponse().GetStatus(),
+		}
+	}
+	if !x.GetResumed() && x.GetResponse().GetStatus() != 0 {
+		j.observation = h.inspector.outcomeObservation(x, len(past.Hits) > 0)
+	}
+	return j
+}
+
+// commit has the batch's hits kept; a batch without any costs no call.
+func (h *handler) commit(ctx context.Context, out []judged) error {
+	req := &cloudsyncv1.CommitRequest{}
+	for _, j := range out {
+		req.Hits = append(req.Hits, j.hits...)
+		if j.outcome != nil {
+			req.Outcomes = append(req.Outcomes, j.outcome)
+		}
+	}
+	if len(req.GetHits()) == 0 && len(req.GetOutcomes()) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.timeout)
+	defer cancel()
+	if _, err := h.journal.Commit(ctx, req); err != nil {
+		return err
+	}
+	h.counters.Outcomes.Add(int64(len(req.GetOutcomes())))
+	for _, hit := range req.GetHits() {
+		h.counters.Hit(hit.GetType())
+	}
+	return nil
+}
+
+// settle remembers what was judged, and lets the inventory know.
+func (h *handler) settle(j judged) {
+	if j.settle == nil {
+		return
+	}
+	j.settle(j.summary)
+	if j.inspected && !j.summary.GetComplete() {
+		h.counters.Incomplete.Add(1)
+	}
+	if j.observation != nil {
+		h.observer.Push(j.observation)
+	}
+}

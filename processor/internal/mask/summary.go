@@ -1,0 +1,51 @@
+package mask
+
+import (
+	"strings"
+
+	detectionv1 "github.com/sidelight/sidelight/proto/gen/sidelight/detection/v1"
+	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
+
+	"github.com/sidelight/sidelight/processor/internal/decode"
+)
+
+const (
+	longestPath  = 2048
+	longestAgent = 256
+)
+
+// Summary is what a person needs to recognise a request, without its head and body.
+func Summary(r *decode.Request, x *trafficv1.Exchange) *detectionv1.RequestSummary {
+	host := r.Authority
+	if len(host) == 0 {
+		host = r.HeaderValue("Host")
+	}
+	return &detectionv1.RequestSummary{
+		Method:    text(r.Method, 64),
+		Path:      text(Text(r.Path), longestPath),
+		Host:      text(host, 256),
+		Status:    x.GetResponse().GetStatus(),
+		Client:    x.GetClient(),
+		Peer:      x.GetConnection().GetPeer(),
+		Workload:  x.GetWorkload(),
+		TraceId:   traceID(r.HeaderValue("traceparent")),
+		UserAgent: text(Text(r.HeaderValue("User-Agent")), longestAgent),
+	}
+}
+
+// text makes bytes fit for a string of a message, which must be UTF-8.
+func text(b []byte, limit int) string {
+	return strings.ToValidUTF8(string(b[:min(len(b), limit)]), "\uFFFD")
+}
+
+// traceID takes the trace id out of a W3C traceparent.
+func traceID(v []byte) string {
+	parts := strings.Split(strings.TrimSpace(string(v)), "-")
+	if len(parts) < 4 || len(parts[0]) != 2 || len(parts[1]) != 32 {
+		return ""
+	}
+	if strings.Trim(parts[1], "0123456789abcdef") != "" || strings.Trim(parts[1], "0") == "" {
+		return ""
+	}
+	return parts[1]
+}
