@@ -2,19 +2,12 @@ module github.com/sidelight/sidelight/e2e
 
 go 1.26.0
 
+require github.com/sidelight/sidelight/internal v0.0.0
+
 require (
-	github.com/sidelight/sidelight/agent v0.0.0
-	github.com/sidelight/sidelight/aggregator v0.0.0
-	github.com/sidelight/sidelight/apidiscovery v0.0.0
-	github.com/sidelight/sidelight/cloudsync v0.0.0
-	github.com/sidelight/sidelight/console v0.0.0
-	github.com/sidelight/sidelight/internal v0.0.0
-	github.com/sidelight/sidelight/internal/pg v0.0.0
-	github.com/sidelight/sidelight/processor v0.0.0
-	github.com/sidelight/sidelight/proto v0.0.0
-	github.com/sidelight/sidelight/standalone v0.0.0
-	github.com/sidelight/sidelight/cli v0.0.0
-	github.com/sidelight/sidelight/examples/shop v0.0.0
+	github.com/google/go-cmp v0.7.0 // indirect
+	github.com/stretchr/testify v1.12.1
+	go.yaml.in/yaml/v3 v3.0.6 // indirect
 )
 
 // The siblings of this repository, so that tools work without go.work.
@@ -22,13 +15,13 @@ replace (
 	github.com/sidelight/sidelight/agent => ../agent
 	github.com/sidelight/sidelight/aggregator => ../aggregator
 	github.com/sidelight/sidelight/apidiscovery => ../apidiscovery
+	github.com/sidelight/sidelight/cli => ../cli
 	github.com/sidelight/sidelight/cloudsync => ../cloudsync
 	github.com/sidelight/sidelight/console => ../console
+	github.com/sidelight/sidelight/examples/shop => ../examples/shop
 	github.com/sidelight/sidelight/internal => ../internal
 	github.com/sidelight/sidelight/internal/pg => ../internal/pg
 	github.com/sidelight/sidelight/processor => ../processor
 	github.com/sidelight/sidelight/proto => ../proto
 	github.com/sidelight/sidelight/standalone => ../standalone
-	github.com/sidelight/sidelight/cli => ../cli
-	github.com/sidelight/sidelight/examples/shop => ../examples/shop
 )

@@ -44,7 +44,7 @@ type Database struct {
 // Inventory tunes API discovery.
 type Inventory struct {
 	// MinRequests publishes an endpoint after this many good answers.
-	MinRequests uint32 `yaml:"min_requests"`
+	MinRequests int `yaml:"min_requests"`
 }
 
 // DefaultConfig mirrors nothing and keeps to loopback.
@@ -70,8 +70,8 @@ func (c Config) Validate() error {
 	if _, _, err := net.SplitHostPort(c.Console.Listen); err != nil {
 		problems = append(problems, fmt.Errorf("console.listen %q: want host:port, such as 127.0.0.1:8443", c.Console.Listen))
 	}
-	if c.Inventory.MinRequests == 0 {
-		problems = append(problems, errors.New("inventory.min_requests is 0: want at least 1"))
+	if c.Inventory.MinRequests < 1 {
+		problems = append(problems, errors.New("inventory.min_requests: want at least 1"))
 	}
 	problems = append(problems, c.Log.Validate(), c.Mirror.Validate())
 	return errors.Join(problems...)

@@ -183,7 +183,7 @@ func (s *services) apidiscovery(dsn config.Secret) error {
 	cfg.Database = pg.DefaultConfig()
 	cfg.Database.DSN = dsn
 	cfg.CloudSync = s.client("cloudsync")
-	cfg.Admission.MinRequests = s.env.cfg.Inventory.MinRequests
+	cfg.Admission.Requests = s.env.cfg.Inventory.MinRequests
 	service, err := apidiscovery.New(cfg, apidiscovery.Deps{
 		Log: s.env.log.With(logkey.Part, "apidiscovery"), TLS: s.source("apidiscovery"), Listener: s.listeners["apidiscovery"],
 	})

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/sidelight/sidelight/internal/logkey"
@@ -168,6 +169,7 @@ func (s *Shipper) session(ctx, streamCtx context.Context) error {
 type mirrorStream = interface {
 	Send(*aggregatorv1.MirrorRequest) error
 	Recv() (*aggregatorv1.MirrorResponse, error)
+	Header() (metadata.MD, error)
 	CloseSend() error
 }
 
@@ -180,12 +182,15 @@ func (s *Shipper) hello() *aggregatorv1.MirrorRequest {
 }
 
 func (s *Shipper) receive(stream mirrorStream) error {
+	// The aggregator answers the greeting with the stream's header. An error shows in Recv, too.
+	if _, err := stream.Header(); err == nil {
+		s.connected.Store(true)
+	}
 	for {
 		message, err := stream.Recv()
 		if err != nil {
 			return fmt.Errorf("receiving: %w", err)
 		}
-		s.connected.Store(true)
 		if ack := message.GetAck(); ack != nil {
 			s.mu.Lock()
 			s.buffer.acknowledge(ack.GetSequence())

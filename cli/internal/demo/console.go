@@ -38,7 +38,8 @@ func signIn(ctx context.Context, c standalone.Credentials, url, secret string) (
 		return nil, err
 	}
 	client.Transport = sameOrigin{url, client.Transport}
-	session := consolev1connect.NewSessionServiceClient(client, url)
+	api := url + "/api"
+	session := consolev1connect.NewSessionServiceClient(client, api)
 	if _, err := session.Login(ctx, connect.NewRequest(&consolev1.LoginRequest{User: "admin", Password: secret})); err != nil {
 		return nil, fmt.Errorf("signing in to the console: %w", err)
 	}
@@ -47,7 +48,7 @@ func signIn(ctx context.Context, c standalone.Credentials, url, secret string) (
 		return nil, fmt.Errorf("drawing a password: %w", err)
 	}
 	signedIn := &console{
-		attacks: consolev1connect.NewAttackServiceClient(client, url), endpoints: consolev1connect.NewEndpointServiceClient(client, url),
+		attacks: consolev1connect.NewAttackServiceClient(client, api), endpoints: consolev1connect.NewEndpointServiceClient(client, api),
 		password: "demo-" + hex.EncodeToString(password),
 	}
 	if _, err := session.ChangePassword(ctx, connect.NewRequest(&consolev1.ChangePasswordRequest{NewPassword: signedIn.password})); err != nil {

@@ -78,7 +78,8 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err != nil {
 		return errors.Join(err, upstream.Close())
 	}
-	return app.Run(ctx,
+	var verdict failure
+	err = app.Run(ctx,
 		app.Task{Name: "shop", Run: func(ctx context.Context) error { return site.runShop(ctx, upstream) }},
 		app.Task{Name: "nginx", Run: func(ctx context.Context) error { return site.runNginx(ctx, upstream.Addr().String()) }},
 		app.Task{Name: "sidelight", Run: launcher.Run},
@@ -86,9 +87,33 @@ func (d *demo) run(ctx context.Context) (err error) {
 			if err := waitFor(ctx, site.address); err != nil {
 				return err
 			}
-			return d.act(ctx, site, launcher, up)
+			err := d.act(ctx, site, launcher, up)
+			if err != nil && !errors.As(err, &verdict) {
+				// Something the demo talks to went away: whoever it was says so soon.
+				awaitCause(ctx)
+			}
+			return err
 		}},
 	)
+	if verdict != "" {
+		return verdict
+	}
+	return err
+}
+
+// failure is the demo's own: what it saw is not what it should have seen.
+type failure string
+
+func (f failure) Error() string { return string(f) }
+
+// awaitCause waits for a part to end, as long as parts may take for it.
+func awaitCause(ctx context.Context) {
+	timer := time.NewTimer(15 * time.Second)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 func (d *demo) config(dir string, site *site) (standalone.Config, error) {

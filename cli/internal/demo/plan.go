@@ -51,7 +51,10 @@ func plan(seed uint64) ([]planned, error) {
 			list = append(list, planned{name: route.Method + " " + route.Template, kind: ordinary, request: shop.Ordinary(i, random)})
 		}
 	}
-	all := cases.All()
+	all, err := cases.All()
+	if err != nil {
+		return nil, fmt.Errorf("reading the attack cases: %w", err)
+	}
 	list = append(list, draw(all, true, random)...)
 	list = append(list, draw(all, false, random)...)
 	random.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
@@ -95,7 +98,10 @@ func (p planned) wire(host string) []byte {
 		fmt.Fprintf(&b, "Host: %s\r\n", host)
 	}
 	for _, header := range p.request.Headers {
-		fmt.Fprintf(&b, "%s: %s\r\n", header[0], header[1])
+		// The nonce takes the place of a case's own trace.
+		if !strings.EqualFold(header[0], "traceparent") {
+			fmt.Fprintf(&b, "%s: %s\r\n", header[0], header[1])
+		}
 	}
 	fmt.Fprintf(&b, "traceparent: 00-%s-%s-01\r\n", p.nonce, p.nonce[:16])
 	if len(p.request.Body) > 0 && !p.has("Content-Length") && !p.has("Transfer-Encoding") {

@@ -151,15 +151,15 @@ func (s *stage) judge(ctx context.Context) error {
 		sent, seen, tail.quantile(0.5), tail.quantile(0.99), time.Since(s.demo.started).Round(100*time.Millisecond))
 	switch {
 	case seen == 0:
-		return fmt.Errorf("0 of %d requests were seen: nothing is mirrored", sent)
+		return failure(fmt.Sprintf("0 of %d requests were seen: nothing is mirrored", sent))
 	case s.watcher.lost() > 0:
-		return fmt.Errorf("the tail was too slow for %d summaries", s.watcher.lost())
+		return failure(fmt.Sprintf("the tail was too slow for %d summaries", s.watcher.lost()))
 	case bad != "":
-		return errors.New(bad)
+		return failure(bad)
 	case len(s.watcher.strangers(s.list)) > 0:
-		return fmt.Errorf("%d requests were seen that the demo did not send", len(s.watcher.strangers(s.list)))
+		return failure(fmt.Sprintf("%d requests were seen that the demo did not send", len(s.watcher.strangers(s.list))))
 	case !endpointsEqual(endpoints):
-		return errors.New("the endpoints found are not the shop's routes")
+		return failure("the endpoints found are not the shop's routes")
 	}
 	fmt.Fprintln(s.demo.out, "demo OK: every request seen once, every verdict as expected, the endpoints are the shop's routes")
 	return nil

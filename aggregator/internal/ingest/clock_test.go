@@ -1,0 +1,49 @@
+package ingest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	aggregatorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/aggregator/v1"
+	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
+)
+
+func TestObserved(t *testing.T) {
+	t.Parallel()
+	noon := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	// The agent's clock is an hour behind, and its host has been up for 1000 s.
+	c := measure(noon, &aggregatorv1.Hello{Wall: timestamppb.New(noon.Add(-time.Hour)), MonoNs: 1000e9})
+	for name, tc := range map[string]struct {
+		wall      time.Time
+		mono      uint64
+		replayed  bool
+		now       time.Time
+		want      time.Time
+		plausible bool
+	}{
+		"monotonic":                      {noon.Add(-time.Hour), 1010e9, false, noon.Add(time.Minute), noon.Add(10 * time.Second), true},
+		"before the stream began":        {noon.Add(-2 * time.Hour), 400e9, false, noon, noon.Add(-10 * time.Minute), true},
+		"the wall was set in between":    {noon.Add(400 * time.Hour), 1010e9, false, noon.Add(time.Minute), noon.Add(10 * time.Second), true},
+		"no monotonic time":              {noon.Add(-time.Hour).Add(5 * time.Second), 0, false, noon.Add(time.Minute), noon.Add(5 * time.Second), true},
+		"no time at all":                 {time.Time{}, 0, false, noon.Add(time.Minute), noon.Add(time.Minute), true},
+		"a little ahead: now":            {noon, 1000e9 + 5e8, false, noon, noon, true},
+		"far ahead":                      {noon, 9000e9, false, noon.Add(time.Minute), noon.Add(time.Minute), false},
+		"far behind":                     {noon.Add(-time.Hour).Add(-25 * time.Hour), 0, false, noon, noon, false},
+		"a time that is none":            {noon, 1 << 63, false, noon, noon, false},
+		"a recording keeps its own time": {noon.Add(-9000 * time.Hour), 1010e9, true, noon, noon.Add(-9000 * time.Hour), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := &trafficv1.Exchange{Replayed: tc.replayed, Times: &trafficv1.Times{RequestStartMonoNs: tc.mono}}
+			if !tc.wall.IsZero() {
+				x.Times.RequestStart = timestamppb.New(tc.wall)
+			}
+			got, plausible := c.observed(x, tc.now)
+			require.WithinDuration(t, tc.want, got, 0)
+			require.Equal(t, tc.plausible, plausible)
+		})
+	}
+}

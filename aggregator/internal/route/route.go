@@ -1,0 +1,193 @@
+// Package route hands exchanges to the processor, many in one call, and keeps them until they are judged.
+package route
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	processorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/processor/v1"
+	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
+
+	"github.com/sidelight/sidelight/internal/losses"
+)
+
+const (
+	// maxCall bounds the exchanges of one call, in bytes; a bigger exchange goes alone.
+	maxCall = 1 << 20
+	// maxCallItems keeps a call's answer and its time small.
+	maxCallItems = 1024
+	// workers is how many calls are under way at once.
+	workers = 8
+	// callTimeout is how long the processor may take before the call is made again.
+	callTimeout = 30 * time.Second
+)
+
+// Item is one exchange on its way.
+type Item struct {
+	Exchange *trafficv1.Exchange
+	Size     int64
+	// Done is called once, when it was judged or, after all else failed, refused. It must not wait.
+	Done func(refused bool)
+}
+
+type inspector interface {
+	Inspect(ctx context.Context, in *processorv1.InspectRequest, opts ...grpc.CallOption) (*processorv1.InspectResponse, error)
+}
+
+// Deps is what a router works with.
+type Deps struct {
+	Processor inspector
+	// Judged takes the summaries of every answer; it must not wait.
+	Judged func([]*processorv1.Summary)
+	Log    *slog.Logger
+	Losses *losses.Losses
+}
+
+// Router holds what is not judged yet. Its callers bound how much that is.
+type Router struct {
+	deps Deps
+	// Calls and Failures count calls to the processor.
+	Calls, Failures, Judged atomic.Int64
+
+	mu sync.Mutex
+	// fresh waits to be put into calls.
+	fresh []Item
+	// suspects are parts of calls that failed by what was in them; they go on by themselves.
+	suspects []suspect
+	// probing counts calls with suspects that are under way.
+	probing int
+	// attempt counts failures in a row of the processor as a whole; until resumes, no fresh call is made.
+	attempt int
+	resumes time.Time
+	wake    chan struct{}
+}
+
+// New makes a router that does nothing until Run.
+func New(deps Deps) *Router { return &Router{deps: deps, wake: make(chan struct{}, workers)} }
+
+// Submit adds exchanges. It never waits.
+func (r *Router) Submit(items []Item) {
+	r.mu.Lock()
+	r.fresh = append(r.fresh, items...)
+	r.mu.Unlock()
+	r.signal()
+}
+
+// Run makes calls until ctx ends. What is not judged then stays unanswered: the agents send it again.
+func (r *Router) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() { r.work(ctx) })
+	}
+	wg.Wait()
+	return nil
+}
+
+func (r *Router) work(ctx context.Context) {
+	for ctx.Err() == nil {
+		call, wait := r.next(time.Now())
+		if len(call.items) > 0 {
+			r.call(ctx, call)
+			continue
+		}
+		var timer <-chan time.Time
+		if wait > 0 {
+			timer = time.After(wait)
+		}
+		select {
+		case <-ctx.Done():
+		case <-r.wake:
+		case <-timer:
+		}
+	}
+}
+
+// next gives the exchanges of one call, or says how long to wait for some; 0 = until something comes.
+func (r *Router) next(now time.Time) (suspect, time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, wait := r.dueSuspect(now)
+	if len(s.items) > 0 {
+		return s, 0
+	}
+	if len(r.fresh) == 0 {
+		return suspect{}, wait
+	}
+	if pause := r.resumes.Sub(now); pause > 0 {
+		if wait == 0 || pause < wait {
+			wait = pause
+		}
+		return suspect{}, wait
+	}
+	n, size := 0, int64(0)
+	for n < len(r.fresh) && n < maxCallItems && (n == 0 || size+r.fresh[n].Size <= maxCall) {
+		size += r.fresh[n].Size
+		n++
+	}
+	items := slices.Clone(r.fresh[:n])
+	clear(r.fresh[:n])
+	r.fresh = r.fresh[n:]
+	if len(r.fresh) > 0 {
+		r.signal()
+	}
+	return suspect{items: items, fresh: true, judged: r.Judged.Load()}, 0
+}
+
+func (r *Router) call(ctx context.Context, s suspect) {
+	request := &processorv1.InspectRequest{Exchanges: make([]*trafficv1.Exchange, len(s.items))}
+	for i, item := range s.items {
+		request.Exchanges[i] = item.Exchange
+	}
+	callCtx, cancel := context.WithTimeout(ctx, callTimeout)
+	response, err := r.deps.Processor.Inspect(callCtx, request)
+	cancel()
+	r.Calls.Add(1)
+	if !s.fresh {
+		r.probed()
+	}
+	if err != nil {
+		r.Failures.Add(1)
+		// On a stop all stays as it is: nobody is told that it was judged.
+		if ctx.Err() == nil {
+			r.failed(s, err)
+		}
+		return
+	}
+	r.Judged.Add(int64(len(s.items)))
+	r.succeeded()
+	for _, item := range s.items {
+		item.Done(false)
+	}
+	r.deps.Judged(response.GetSummaries())
+}
+
+func (r *Router) probed() {
+	r.mu.Lock()
+	r.probing--
+	r.mu.Unlock()
+	r.signal()
+}
+
+// Waiting counts exchanges that are in no call.
+func (r *Router) Waiting() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := len(r.fresh)
+	for _, s := range r.suspects {
+		n += len(s.items)
+	}
+	return n
+}
+
+func (r *Router) signal() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,92 @@
+package tail
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	detectionv1 "github.com/sidelight/sidelight/proto/gen/sidelight/detection/v1"
+	processorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/processor/v1"
+)
+
+func summaries(from, to int, attack bool) []*processorv1.Summary {
+	var list []*processorv1.Summary
+	for n := from; n < to; n++ {
+		s := &processorv1.Summary{ExchangeId: binary.BigEndian.AppendUint64(nil, uint64(n)), Request: &detectionv1.RequestSummary{Path: "/orders/1"}}
+		if attack {
+			s.Hits = []*processorv1.SummaryHit{{Type: "sqli", Point: "query.q"}}
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+func TestASlowReaderLosesTheOldestAndIsToldHowMany(t *testing.T) {
+	t.Parallel()
+	h := NewHub()
+	slow, ok := h.subscribe(false)
+	require.True(t, ok)
+	quick, ok := h.subscribe(false)
+	require.True(t, ok)
+	got := 0
+	for n := range 3 * maxItems / 100 {
+		h.Publish(summaries(n*100, n*100+100, false))
+		items, dropped := quick.take()
+		require.Zero(t, dropped)
+		got += len(items)
+	}
+	total := 3 * maxItems / 100 * 100
+	require.Equal(t, total, got)
+	items, dropped := slow.take()
+	require.Len(t, items, maxItems)
+	require.EqualValues(t, total-maxItems, dropped)
+	require.EqualValues(t, total-maxItems, h.Dropped.Load())
+	require.EqualValues(t, total-maxItems, binary.BigEndian.Uint64(items[0].summary.GetExchangeId()), "what is left is the newest, in order")
+	items, dropped = slow.take()
+	require.Empty(t, items)
+	require.Zero(t, dropped)
+}
+
+func TestBytesAreBounded(t *testing.T) {
+	t.Parallel()
+	h := NewHub()
+	r, _ := h.subscribe(false)
+	big := summaries(0, 1, false)
+	big[0].Request.Path = string(make([]byte, 100<<10))
+	for range 1000 {
+		h.Publish(big)
+	}
+	require.LessOrEqual(t, r.bytes, int64(maxBytes))
+	items, dropped := r.take()
+	require.EqualValues(t, 1000, len(items)+int(dropped))
+}
+
+func TestAttacksOnly(t *testing.T) {
+	t.Parallel()
+	h := NewHub()
+	r, _ := h.subscribe(true)
+	h.Publish(summaries(0, 10, false))
+	h.Publish(summaries(10, 12, true))
+	items, dropped := r.take()
+	require.Len(t, items, 2)
+	require.Zero(t, dropped, "what was not asked for was not lost")
+}
+
+func TestReadersAreBounded(t *testing.T) {
+	t.Parallel()
+	h := NewHub()
+	var last *reader
+	for range maxReaders {
+		r, ok := h.subscribe(false)
+		require.True(t, ok)
+		last = r
+	}
+	_, ok := h.subscribe(false)
+	require.False(t, ok)
+	h.unsubscribe(last)
+	_, ok = h.subscribe(false)
+	require.True(t, ok)
+	h.Stop()
+	h.Stop()
+}

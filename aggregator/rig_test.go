@@ -1,0 +1,247 @@
+package aggregator
+
+import (
+	"context"
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	aggregatorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/aggregator/v1"
+	cloudsyncv1 "github.com/sidelight/sidelight/proto/gen/sidelight/cloudsync/v1"
+	processorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/processor/v1"
+	statusv1 "github.com/sidelight/sidelight/proto/gen/sidelight/status/v1"
+	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
+
+	"github.com/sidelight/sidelight/internal/rpc"
+	"github.com/sidelight/sidelight/internal/testkit"
+	"github.com/sidelight/sidelight/internal/testkit/testpki"
+	"github.com/sidelight/sidelight/internal/tlsreload"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const soon = 10 * time.Second
+
+// processor is a real server that judges when the test lets it.
+type processor struct {
+	processorv1.UnimplementedInspectServiceServer
+	mu     sync.Mutex
+	answer func(context.Context, *processorv1.InspectRequest) error
+	judged map[uint64]*trafficv1.Exchange
+	failed int
+}
+
+func (p *processor) Inspect(ctx context.Context, req *processorv1.InspectRequest) (*processorv1.InspectResponse, error) {
+	p.mu.Lock()
+	answer := p.answer
+	p.mu.Unlock()
+	var err error
+	if answer != nil {
+		err = answer(ctx, req)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.failed++
+		return nil, err
+	}
+	out := &processorv1.InspectResponse{}
+	for _, x := range req.GetExchanges() {
+		p.judged[number(x)] = x
+		s := &processorv1.Summary{ExchangeId: x.GetId()}
+		if number(x)%10 == 0 {
+			s.Hits = []*processorv1.SummaryHit{{Type: "sqli"}}
+		}
+		out.Summaries = append(out.Summaries, s)
+	}
+	return out, nil
+}
+
+func (p *processor) set(answer func(context.Context, *processorv1.InspectRequest) error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.answer = answer
+}
+
+func (p *processor) exchange(n uint64) *trafficv1.Exchange {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.judged[n]
+}
+
+func (p *processor) failures() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failed
+}
+
+type cloudsync struct {
+	cloudsyncv1.UnimplementedStatusServiceServer
+	parts chan *statusv1.PartStatus
+}
+
+func (c *cloudsync) Report(_ context.Context, req *cloudsyncv1.ReportRequest) (*cloudsyncv1.ReportResponse, error) {
+	for _, p := range req.GetParts() {
+		select {
+		case c.parts <- p:
+		default:
+		}
+	}
+	return &cloudsyncv1.ReportResponse{}, nil
+}
+
+type rig struct {
+	service   *Service
+	processor *processor
+	cloudsync *cloudsync
+	certs     map[string]*tlsreload.Source
+	stop      context.CancelFunc
+	done      chan error
+}
+
+func start(t testing.TB, change func(*Config)) *rig {
+	t.Helper()
+	r := &rig{
+		processor: &processor{judged: map[uint64]*trafficv1.Exchange{}}, cloudsync: &cloudsync{parts: make(chan *statusv1.PartStatus, 100)},
+		certs: testpki.TLS(t, "agent", "aggregator", "processor", "cloudsync", "operator"), done: make(chan error, 1),
+	}
+	cfg := DefaultConfig()
+	cfg.Cluster, cfg.Instance = "east", "aggregator-0"
+	cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	cfg.Processor.Address = serve(t, r.certs["processor"], "/sidelight.processor.v1.InspectService/", func(g *grpc.Server) {
+		processorv1.RegisterInspectServiceServer(g, r.processor)
+	})
+	cfg.Cloudsync.Address = serve(t, r.certs["cloudsync"], "/sidelight.cloudsync.v1.StatusService/", func(g *grpc.Server) {
+		cloudsyncv1.RegisterStatusServiceServer(g, r.cloudsync)
+	})
+	if change != nil {
+		change(&cfg)
+	}
+	var err error
+	r.service, err = New(cfg, Deps{Log: testkit.Quiet(), TLS: r.certs["aggregator"], Listener: listen(t)})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	r.stop = cancel
+	go func() { r.done <- r.service.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-r.done)
+		// For a test that has waited itself.
+		r.done <- nil
+	})
+	return r
+}
+
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	return l
+}
+
+// serve runs a peer until the test ends.
+func serve(t testing.TB, certs *tlsreload.Source, service string, register func(*grpc.Server)) string {
+	t.Helper()
+	s := rpc.NewServer(rpc.ServerConfig{}, rpc.ServerDeps{
+		Log: testkit.Quiet(), TLS: certs, Listener: listen(t), Register: register, Rules: []rpc.Rule{{Method: service, Allow: []rpc.Identity{"aggregator"}}},
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
+	return s.Addr()
+}
+
+func (r *rig) dial(t testing.TB, as string) *grpc.ClientConn {
+	t.Helper()
+	conn, err := rpc.Dial(rpc.ClientConfig{Address: r.service.Addr()}, rpc.ClientDeps{TLS: r.certs[as], Server: "aggregator"})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, conn.Close()) })
+	return conn
+}
+
+// agent is one Mirror stream; a task of its own reads the acknowledgements.
+type agent struct {
+	wire grpc.BidiStreamingClient[aggregatorv1.MirrorRequest, aggregatorv1.MirrorResponse]
+	acks chan *aggregatorv1.Ack
+	// end carries how the stream ended.
+	end chan error
+}
+
+func (r *rig) mirror(t testing.TB) *agent {
+	t.Helper()
+	wire, err := aggregatorv1.NewMirrorServiceClient(r.dial(t, "agent")).Mirror(t.Context())
+	require.NoError(t, err)
+	a := &agent{wire: wire, acks: make(chan *aggregatorv1.Ack, 10_000), end: make(chan error, 1)}
+	go func() {
+		for {
+			m, err := wire.Recv()
+			if err != nil {
+				a.end <- err
+				return
+			}
+			a.acks <- m.GetAck()
+		}
+	}()
+	return a
+}
+
+func (a *agent) hello(t testing.TB) *agent {
+	t.Helper()
+	require.NoError(t, a.wire.Send(&aggregatorv1.MirrorRequest{Message: &aggregatorv1.MirrorRequest_Hello{Hello: &aggregatorv1.Hello{
+		Node: "n1", BootId: "b", Version: "test", Wall: timestamppb.New(time.Now().Add(-time.Hour)), MonoNs: 1000e9,
+	}}}))
+	return a
+}
+
+func (a *agent) send(sequence uint64, list ...*trafficv1.Exchange) error {
+	return a.wire.Send(&aggregatorv1.MirrorRequest{Message: &aggregatorv1.MirrorRequest_Batch{Batch: &aggregatorv1.Batch{Sequence: sequence, Exchanges: list}}})
+}
+
+func (a *agent) ack(t testing.TB) *aggregatorv1.Ack {
+	t.Helper()
+	// The reader puts every acknowledgement here before it says how the stream ended.
+	select {
+	case ack := <-a.acks:
+		return ack
+	case err := <-a.end:
+		a.end <- err
+		select {
+		case ack := <-a.acks:
+			return ack
+		default:
+			t.Fatalf("the stream ended: %v", err)
+		}
+	case <-time.After(soon):
+		t.Fatal("no acknowledgement")
+	}
+	return nil
+}
+
+func exchange(n uint64) *trafficv1.Exchange {
+	return &trafficv1.Exchange{
+		Id: binary.BigEndian.AppendUint64(make([]byte, 8), n), Revision: 1, Phase: trafficv1.Phase_PHASE_CLOSED,
+		Request: &trafficv1.Request{
+			Method: []byte("GET"), Target: []byte("/orders/1042?expand=items"), Authority: []byte("shop.example"),
+			Headers: []*trafficv1.Header{
+				{Name: []byte("Host"), Value: []byte("shop.example")}, {Name: []byte("User-Agent"), Value: []byte("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36")},
+				{Name: []byte("Accept"), Value: []byte("application/json")}, {Name: []byte("Authorization"), Value: []byte("Bearer 0123456789012345678901234567890123456789")},
+				{Name: []byte("X-Forwarded-For"), Value: []byte("198.51.100.7, 10.0.0.2")}, {Name: []byte("Cookie"), Value: []byte("session=0123456789abcdef0123456789abcdef")},
+			},
+		},
+		Response:   &trafficv1.Response{Status: 200, Headers: []*trafficv1.Header{{Name: []byte("Content-Type"), Value: []byte("application/json")}}},
+		Connection: &trafficv1.Connection{Id: make([]byte, 16), Peer: &trafficv1.SocketAddress{Ip: []byte{10, 0, 0, 1}, Port: 1}, Local: &trafficv1.SocketAddress{Ip: []byte{10, 0, 0, 9}, Port: 80}},
+		Workload:   &trafficv1.Workload{Node: "n1", Service: "shop", Process: &trafficv1.Process{Pid: 1, Executable: "/usr/sbin/nginx"}},
+		Times:      &trafficv1.Times{RequestStart: timestamppb.Now(), RequestEnd: timestamppb.Now(), ResponseStart: timestamppb.Now(), RequestStartMonoNs: 1000e9},
+	}
+}
+
+func number(x *trafficv1.Exchange) uint64 { return binary.BigEndian.Uint64(x.GetId()[8:]) }
