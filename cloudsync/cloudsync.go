@@ -4,8 +4,6 @@ package cloudsync
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,19 +12,23 @@ import (
 	"sync/atomic"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/sidelight/sidelight/cloudsync/internal/journal"
-	"github.com/sidelight/sidelight/cloudsync/internal/status"
-	"github.com/sidelight/sidelight/cloudsync/internal/upload"
+	cloudsyncv1 "github.com/sidelight/sidelight/proto/gen/sidelight/cloudsync/v1"
+	consolev1 "github.com/sidelight/sidelight/proto/gen/sidelight/console/v1"
+	statusv1 "github.com/sidelight/sidelight/proto/gen/sidelight/status/v1"
+
 	"github.com/sidelight/sidelight/internal/app"
+	"github.com/sidelight/sidelight/internal/losses"
 	"github.com/sidelight/sidelight/internal/opsport"
 	"github.com/sidelight/sidelight/internal/rpc"
 	"github.com/sidelight/sidelight/internal/telemetry"
 	"github.com/sidelight/sidelight/internal/tlsreload"
-	cloudsyncv1 "github.com/sidelight/sidelight/proto/gen/sidelight/cloudsync/v1"
-	statusv1 "github.com/sidelight/sidelight/proto/gen/sidelight/status/v1"
+
+	"github.com/sidelight/sidelight/cloudsync/internal/journal"
+	"github.com/sidelight/sidelight/cloudsync/internal/policy"
+	"github.com/sidelight/sidelight/cloudsync/internal/status"
+	"github.com/sidelight/sidelight/cloudsync/internal/upload"
 )
 
 // Deps is what the service works with.
@@ -44,9 +46,11 @@ type Service struct {
 	deps      Deps
 	ownTLS    bool
 	telemetry *telemetry.Provider
+	losses    *losses.Losses
 	server    *rpc.Server
 	ops       *opsport.Server
 	statuses  *status.Board
+	policy    *policy.Service
 	self      *statusv1.PartStatus
 	// journal and uploader are there while Run runs.
 	journal  atomic.Pointer[journal.Journal]
@@ -58,24 +62,31 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	meters, err := telemetry.New("cloudsync", telemetry.Version())
-	if err != nil {
-		return nil, err
+	s := &Service{cfg: cfg, deps: deps, ownTLS: deps.TLS == nil, policy: policy.New()}
+	var err error
+	if s.telemetry, err = telemetry.New("cloudsync", telemetry.Version()); err != nil {
+		return nil, fmt.Errorf("starting telemetry: %w", err)
 	}
-	s := &Service{cfg: cfg, deps: deps, ownTLS: deps.TLS == nil, telemetry: meters, statuses: status.NewBoard()}
 	if s.ownTLS {
 		if err := cfg.TLS.Validate(); err != nil {
 			return nil, err
 		}
-		s.deps.TLS = tlsreload.New(cfg.TLS, tlsreload.Deps{Log: deps.Log, Meter: meters.Meter()})
+		s.deps.TLS = tlsreload.New(cfg.TLS, tlsreload.Deps{Log: deps.Log, Meter: s.telemetry.Meter()})
 	}
-	// Without a name the replica is only harder to tell apart.
-	host, _ := os.Hostname()
-	s.self = &statusv1.PartStatus{Part: "cloudsync", Instance: host, Cluster: cfg.Cluster, Version: telemetry.Version(), StartedAt: timestamppb.Now()}
+	s.losses = losses.NewLosses(s.telemetry.Meter(), "cloudsync")
+	s.statuses = status.NewBoard(cfg.Cluster, s.losses)
+	export(s.telemetry.Meter(), s.counters())
+	s.self = &statusv1.PartStatus{
+		Part: "cloudsync", Instance: cfg.Instance, Cluster: cfg.Cluster, Version: telemetry.Version(), StartedAt: timestamppb.Now(),
+	}
+	if s.self.GetInstance() == "" {
+		// Without a name it is only harder to tell apart.
+		s.self.Instance, _ = os.Hostname()
+	}
 	s.server = rpc.NewServer(cfg.RPC, rpc.ServerDeps{
 		Log: deps.Log, TLS: s.deps.TLS, Ready: s.Ready, Listener: deps.Listener, Register: s.register, Rules: rules(),
 	})
-	s.ops = opsport.New(cfg.Ops, opsport.Deps{Log: deps.Log, Metrics: meters.Handler(), Ready: s.Ready, Status: func() any { return s.statuses.All() }})
+	s.ops = opsport.New(cfg.Ops, opsport.Deps{Log: deps.Log, Metrics: s.telemetry.Handler(), Ready: s.Ready, Status: s.statusPage})
 	return s, nil
 }
 
@@ -85,93 +96,80 @@ func rules() []rpc.Rule {
 		{Method: cloudsyncv1.JournalService_Commit_FullMethodName, Allow: []rpc.Identity{"processor"}},
 		{Method: cloudsyncv1.JournalService_ListAttacks_FullMethodName, Allow: []rpc.Identity{"operator"}},
 		{Method: cloudsyncv1.InventoryService_PushDeltas_FullMethodName, Allow: []rpc.Identity{"apidiscovery"}},
-		{Method: cloudsyncv1.StatusService_Report_FullMethodName, Allow: parts},
-		{Method: cloudsyncv1.PolicyService_Watch_FullMethodName, Allow: parts},
+		{Method: cloudsyncv1.StatusService_Report_FullMethodName, Allow: append([]rpc.Identity{"agent", "console"}, parts...)},
+		{Method: cloudsyncv1.PolicyService_Watch_FullMethodName, Allow: append([]rpc.Identity{"agent"}, parts...)},
 	}
 }
 
 func (s *Service) register(g *grpc.Server) {
-	h := &handler{journal: &s.journal, statuses: s.statuses}
-	cloudsyncv1.RegisterJournalServiceServer(g, h)
-	cloudsyncv1.RegisterInventoryServiceServer(g, h)
-	cloudsyncv1.RegisterStatusServiceServer(g, h)
-	cloudsyncv1.RegisterPolicyServiceServer(g, h)
+	records := journal.NewService(s.open)
+	cloudsyncv1.RegisterJournalServiceServer(g, records)
+	cloudsyncv1.RegisterInventoryServiceServer(g, records)
+	cloudsyncv1.RegisterStatusServiceServer(g, status.NewService(s.statuses, s.losses))
+	cloudsyncv1.RegisterPolicyServiceServer(g, s.policy)
+}
+
+func (s *Service) open() (*journal.Journal, error) {
+	if j := s.journal.Load(); j != nil {
+		return j, nil
+	}
+	return nil, journal.ErrClosed
 }
 
 // Run keeps the journal until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
-	if err := os.MkdirAll(s.cfg.DataDir, 0o700); err != nil {
-		return fmt.Errorf("making the journal's directory: %w (set data_dir)", err)
-	}
-	j, err := journal.Open(s.cfg.DataDir, s.cfg.Cluster)
+	defer func() { _ = s.telemetry.Shutdown(context.WithoutCancel(ctx)) }()
+	j, err := journal.Open(journal.Config{Dir: s.cfg.DataDir, Cluster: s.cfg.Cluster}, journal.Deps{Log: s.deps.Log, Losses: s.losses})
 	if err != nil {
 		return err
 	}
 	s.journal.Store(j)
+	// The journal outlives the port, so that calls under way get their answers.
+	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
 	tasks := []app.Task{
-		{Name: "rpc", Run: s.server.Run}, {Name: "ops", Run: s.ops.Run},
-		{Name: "status", Run: func(ctx context.Context) error { return s.statuses.ReportSelf(ctx, s.status) }},
+		{Name: "rpc", Run: func(ctx context.Context) error { defer stop(); return s.server.Run(ctx) }},
+		{Name: "journal", Run: func(context.Context) error { return j.Run(writing) }},
+		{Name: "policy", Run: func(ctx context.Context) error { <-ctx.Done(); s.policy.Stop(); return nil }},
+		{Name: "status", Run: func(ctx context.Context) error { return s.statuses.ReportSelf(ctx, s.now) }},
+		{Name: "ops", Run: s.ops.Run},
 	}
 	if s.ownTLS {
-		tasks = append(tasks, app.Task{Name: "certificates", Run: s.deps.TLS.Run})
+		tasks = append(tasks, app.Task{Name: "tls", Run: s.deps.TLS.Run})
 	}
-	closeConn := func() error { return nil }
 	if s.cfg.Console.Address != "" {
-		conn, err := s.dial()
+		conn, err := upload.Dial(upload.Target{Address: s.cfg.Console.Address, CA: s.cfg.Console.CA, ServerName: s.cfg.Console.ServerName})
 		if err != nil {
 			return errors.Join(err, j.Close())
 		}
-		closeConn = conn.Close
-		u := upload.New(upload.Config{Dir: s.cfg.DataDir, Token: s.cfg.Console.Token, Cluster: s.cfg.Cluster, Version: telemetry.Version()},
-			upload.Deps{Log: s.deps.Log, Conn: conn, Journal: j, Statuses: s.statuses.All, Reported: s.statuses.Reported()})
-		s.uploader.Store(u)
-		tasks = append(tasks, app.Task{Name: "upload", Run: u.Run})
+		defer func() { _ = conn.Close() }()
+		tasks = append(tasks, app.Task{Name: "upload", Run: s.newUploader(j, conn).Run})
 	}
-	err = app.Run(ctx, tasks...)
-	s.journal.Store(nil)
-	return errors.Join(err, closeConn(), j.Close(), s.telemetry.Shutdown(context.WithoutCancel(ctx)))
+	if err := app.Run(ctx, tasks...); err != nil {
+		return fmt.Errorf("cloudsync: %w", err)
+	}
+	return nil
 }
 
-// dial makes the outbound connection: the console shows a certificate, this side a token.
-func (s *Service) dial() (*grpc.ClientConn, error) {
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: s.cfg.Console.ServerName}
-	if s.cfg.Console.CA != "" {
-		pem, err := os.ReadFile(s.cfg.Console.CA)
-		if err != nil {
-			return nil, fmt.Errorf("reading console.ca: %w", err)
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("console.ca %s holds no certificate", s.cfg.Console.CA)
-		}
-	}
-	conn, err := grpc.NewClient(s.cfg.Console.Address, grpc.WithTransportCredentials(credentials.NewTLS(cfg)))
-	if err != nil {
-		return nil, fmt.Errorf("connecting to the console at %s: %w", s.cfg.Console.Address, err)
-	}
-	return conn, nil
+func (s *Service) newUploader(j *journal.Journal, conn grpc.ClientConnInterface) *upload.Uploader {
+	u := upload.New(
+		upload.Config{Dir: s.cfg.DataDir, Token: s.cfg.Console.Token, Cluster: s.cfg.Cluster, Version: telemetry.Version()},
+		upload.Deps{Console: consolev1.NewUplinkServiceClient(conn), Journal: j, Statuses: s.statuses, Log: s.deps.Log, Losses: s.losses})
+	s.uploader.Store(u)
+	return u
 }
 
 // Ready says why nothing can be committed. A console that is away is no reason.
 func (s *Service) Ready() error {
-	if s.journal.Load() == nil {
+	j := s.journal.Load()
+	if j == nil {
 		return errors.New("the journal is not open yet")
 	}
-	return s.server.Ready()
+	return errors.Join(j.Ready(), s.server.Ready())
 }
 
-// Addr gives the address that it really listens on, "" before it does.
+// Addr is the address that the service really listens on.
 func (s *Service) Addr() string { return s.server.Addr() }
 
-func (s *Service) status() *statusv1.PartStatus {
-	now := &statusv1.PartStatus{
-		Part: s.self.GetPart(), Instance: s.self.GetInstance(), Cluster: s.self.GetCluster(), Version: s.self.GetVersion(), StartedAt: s.self.GetStartedAt(),
-		ReportedAt: timestamppb.Now(), Ready: true,
-	}
-	if err := s.Ready(); err != nil {
-		now.Ready, now.NotReadyBecause = false, err.Error()
-	} else if u := s.uploader.Load(); u != nil && u.State() != "ok" {
-		now.NotReadyBecause = u.State()
-	}
-	return now
-}
+// OpsAddr is the address of the operators' port.
+func (s *Service) OpsAddr() string { return s.ops.Addr() }

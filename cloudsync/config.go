@@ -2,6 +2,8 @@ package cloudsync
 
 import (
 	"errors"
+	"fmt"
+	"net"
 
 	"github.com/sidelight/sidelight/internal/config"
 	"github.com/sidelight/sidelight/internal/logging"
@@ -18,6 +20,8 @@ type Config struct {
 	Ops opsport.Config   `yaml:"ops"`
 	// Cluster names this installation in the console.
 	Cluster string `yaml:"cluster"`
+	// Instance names this process; empty: the host's name.
+	Instance string `yaml:"instance"`
 	// DataDir holds the journal and the installation's key. It must outlive the process.
 	DataDir string        `yaml:"data_dir"`
 	Console ConsoleConfig `yaml:"console"`
@@ -49,6 +53,11 @@ func (c Config) Validate() error {
 	}
 	if c.DataDir == "" {
 		errs = append(errs, errors.New("data_dir is empty: name a directory on a disk that stays"))
+	}
+	if c.Console.Address != "" {
+		if _, _, err := net.SplitHostPort(c.Console.Address); err != nil {
+			errs = append(errs, fmt.Errorf("console.address %q: want host:port, or leave it empty to keep the journal alone", c.Console.Address))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 
@@ -15,7 +16,7 @@ func main() {
 	os.Exit(app.Main(app.Service[cloudsync.Config]{
 		Name:     "cloudsync",
 		Defaults: cloudsync.DefaultConfig,
-		Validate: cloudsync.Config.Validate,
+		Validate: func(c cloudsync.Config) error { return errors.Join(c.Validate(), c.TLS.Validate()) },
 		Log:      func(c cloudsync.Config) logging.Config { return c.Log },
 		Run: func(ctx context.Context, cfg cloudsync.Config, log *slog.Logger) error {
 			s, err := cloudsync.New(cfg, cloudsync.Deps{Log: log})

@@ -1,118 +1,180 @@
-// Package group makes attacks of hits: hits of equal type, point and target belong together until an hour of silence. It is
-// pure: what it is given decides what it returns.
 package group
 
 import (
 	"bytes"
+	"cmp"
+	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	detectionv1 "github.com/sidelight/sidelight/proto/gen/sidelight/detection/v1"
 )
 
-const (
-	// Silence ends an attack.
-	Silence = time.Hour
-	// samplesPerPayload of equal payload are kept per hour, samples in all.
-	samplesPerPayload = 5
-	samples           = 50
-	// clients listed by address; the count goes on.
-	clients = 100
-)
+// Silence ends an attack: the next hit begins another one.
+const Silence = time.Hour
 
-// Key is what the hits of an attack have in common.
-func Key(h *detectionv1.Hit) string {
-	t := Target(h)
-	parts := []string{h.GetType(), h.GetPoint(), t.GetService(), t.GetHost(), t.GetMethod(), t.GetPath()}
-	var b []byte
-	for _, p := range parts {
-		// Lengths keep a separator inside a value from making two keys one.
-		b = append(b, byte(len(p)), byte(len(p)>>8))
-		b = append(b, p...)
+// maxClients bounds the addresses that an attack names.
+const maxClients = 20
+
+// attacks is the record that hits are folded into. An attack's samples are references to hits: exchange, time and payload.
+type attacks interface {
+	// Around gives the last attack of the key that begins at t or before, and the first that begins after t; nil without.
+	Around(k Key, t time.Time) (before, after *detectionv1.Attack, err error)
+	// Save keeps an attack that is new (without an id yet, which it gets) or was changed.
+	Save(k Key, a *detectionv1.Attack) error
+	// Absorb makes the clients of one attack those of another, ends the first, and gives the number of both together.
+	Absorb(k Key, into, from *detectionv1.Attack) (clients uint64, err error)
+	// Client notes a client of an attack, and tells whether it is a new one.
+	Client(a *detectionv1.Attack, address string) (bool, error)
+}
+
+// Add folds a hit that was not known into its attack; the hit may begin one, or close the silence between two. It gives
+// the references that are samples no more, the hit's own among them if it did not become one.
+func Add(s attacks, h *detectionv1.Hit) ([]*detectionv1.Hit, error) {
+	k, t := KeyOf(h), h.GetObservedAt().AsTime()
+	before, after, err := s.Around(k, t)
+	if err != nil {
+		return nil, fmt.Errorf("finding the attack of a hit: %w", err)
 	}
-	return string(b)
-}
-
-// Target names what a hit was aimed at.
-func Target(h *detectionv1.Hit) *detectionv1.Target {
-	r := h.GetRequest()
-	return &detectionv1.Target{Service: r.GetWorkload().GetService(), Host: r.GetHost(), Method: r.GetMethod(), Path: Shape(r.GetPath())}
-}
-
-// Holds tells whether a hit at this time still belongs to the attack.
-func Holds(a *detectionv1.Attack, at time.Time) bool {
-	return !at.Before(a.GetFirstSeen().AsTime().Add(-Silence)) && !at.After(a.GetLastSeen().AsTime().Add(Silence))
-}
-
-// New begins an attack with its first hit.
-func New(id string, h *detectionv1.Hit) *detectionv1.Attack {
-	a := &detectionv1.Attack{Id: id, Cluster: h.GetCluster(), Type: h.GetType(), Point: h.GetPoint(), Target: Target(h)}
-	Add(a, h)
-	return a
-}
-
-// Add counts a hit that the attack does not have yet.
-func Add(a *detectionv1.Attack, h *detectionv1.Hit) {
+	joinsBefore := before != nil && t.Sub(before.GetLastSeen().AsTime()) <= Silence
+	joinsAfter := after != nil && after.GetFirstSeen().AsTime().Sub(t) <= Silence
+	var a *detectionv1.Attack
+	var out []*detectionv1.Hit
+	switch {
+	case joinsBefore && joinsAfter:
+		a = before
+		if out, err = merge(s, k, a, after); err != nil {
+			return nil, err
+		}
+	case joinsBefore:
+		a = before
+	case joinsAfter:
+		a = after
+	default:
+		a = &detectionv1.Attack{
+			Type: k.Type, Point: k.Point, Target: k.Target(), FirstSeen: timestamppb.New(t), LastSeen: timestamppb.New(t),
+		}
+		// It needs its id before it has clients.
+		if err := s.Save(k, a); err != nil {
+			return nil, fmt.Errorf("beginning an attack: %w", err)
+		}
+	}
 	a.HitCount++
-	a.Severity = max(a.GetSeverity(), h.GetSeverity())
-	a.Confidence = max(a.GetConfidence(), h.GetConfidence())
-	a.Outcome = worse(a.GetOutcome(), h.GetOutcome())
-	at := h.GetObservedAt().AsTime()
-	if a.FirstSeen == nil || at.Before(a.GetFirstSeen().AsTime()) {
-		a.FirstSeen = timestamppb.New(at)
+	span(a, t, t)
+	worsen(a, h.GetSeverity(), h.GetConfidence(), h.GetOutcome())
+	if err := addClient(s, a, h); err != nil {
+		return nil, err
 	}
-	if a.LastSeen == nil || at.After(a.GetLastSeen().AsTime()) {
-		a.LastSeen = timestamppb.New(at)
+	out = append(out, sample(a, &detectionv1.Hit{ExchangeId: h.GetExchangeId(), ObservedAt: h.GetObservedAt(), PayloadHash: h.GetPayloadHash()})...)
+	if err := s.Save(k, a); err != nil {
+		return nil, fmt.Errorf("keeping an attack: %w", err)
 	}
-	if client := h.GetRequest().GetClient().GetAddress(); client != "" && !slices.Contains(a.Clients, client) {
+	return out, nil
+}
+
+// Report is what another report of a known hit, or a word about its outcome, says.
+type Report struct {
+	Severity   detectionv1.Severity
+	Confidence detectionv1.Confidence
+	Outcome    detectionv1.Outcome
+	// Changed: the hit's own record changed, and so the attack's sample of it.
+	Changed bool
+}
+
+// Again folds a report of a known hit into its attack, and tells whether the hit is one of its samples; known is the hit
+// as it was first kept. An attack shows the worst that was ever reported of its hits. What is no news changes nothing.
+func Again(s attacks, known *detectionv1.Hit, r Report) (sampled bool, err error) {
+	k := KeyOf(known)
+	a, _, err := s.Around(k, known.GetObservedAt().AsTime())
+	if err != nil {
+		return false, fmt.Errorf("finding the attack of a hit: %w", err)
+	}
+	if a == nil {
+		return false, fmt.Errorf("the journal has a hit without its attack: exchange %x", known.GetExchangeId())
+	}
+	if worse := worsen(a, r.Severity, r.Confidence, r.Outcome); worse || r.Changed {
+		if err := s.Save(k, a); err != nil {
+			return false, fmt.Errorf("keeping an attack: %w", err)
+		}
+	}
+	return slices.ContainsFunc(a.GetSamples(), func(h *detectionv1.Hit) bool {
+		return bytes.Equal(h.GetExchangeId(), known.GetExchangeId())
+	}), nil
+}
+
+func merge(s attacks, k Key, into, from *detectionv1.Attack) ([]*detectionv1.Hit, error) {
+	clients, err := s.Absorb(k, into, from)
+	if err != nil {
+		return nil, fmt.Errorf("joining two attacks: %w", err)
+	}
+	into.HitCount += from.GetHitCount()
+	into.ClientCount = clients
+	into.Clients = smallest(append(into.GetClients(), from.GetClients()...))
+	span(into, from.GetFirstSeen().AsTime(), from.GetLastSeen().AsTime())
+	worsen(into, from.GetSeverity(), from.GetConfidence(), from.GetOutcome())
+	out := sample(into, from.GetSamples()...)
+	from.HitCount, from.ClientCount, from.Clients, from.Samples = 0, 0, nil, nil
+	return out, nil
+}
+
+func span(a *detectionv1.Attack, from, to time.Time) {
+	if from.Before(a.GetFirstSeen().AsTime()) {
+		a.FirstSeen = timestamppb.New(from)
+	}
+	if to.After(a.GetLastSeen().AsTime()) {
+		a.LastSeen = timestamppb.New(to)
+	}
+}
+
+func worsen(a *detectionv1.Attack, severity detectionv1.Severity, confidence detectionv1.Confidence, outcome detectionv1.Outcome) bool {
+	worse := severity > a.GetSeverity() || confidence > a.GetConfidence() || rank(outcome) > rank(a.GetOutcome())
+	a.Severity = max(a.GetSeverity(), severity)
+	a.Confidence = max(a.GetConfidence(), confidence)
+	if rank(outcome) > rank(a.GetOutcome()) {
+		a.Outcome = outcome
+	}
+	return worse
+}
+
+// rank orders outcomes by how bad they are for the owner.
+func rank(o detectionv1.Outcome) int {
+	return slices.Index([]detectionv1.Outcome{
+		detectionv1.Outcome_OUTCOME_UNSPECIFIED, detectionv1.Outcome_OUTCOME_REJECTED_BY_PROXY, detectionv1.Outcome_OUTCOME_UNKNOWN,
+		detectionv1.Outcome_OUTCOME_NO_ANSWER, detectionv1.Outcome_OUTCOME_APP_ERROR, detectionv1.Outcome_OUTCOME_REACHED_APP,
+	}, o)
+}
+
+func addClient(s attacks, a *detectionv1.Attack, h *detectionv1.Hit) error {
+	address := clip(h.GetRequest().GetClient().GetAddress(), maxName)
+	if address == "" {
+		peer, ok := netip.AddrFromSlice(h.GetRequest().GetPeer().GetIp())
+		if !ok {
+			return nil
+		}
+		address = peer.Unmap().String()
+	}
+	fresh, err := s.Client(a, address)
+	if err != nil {
+		return fmt.Errorf("noting a client: %w", err)
+	}
+	if fresh {
 		a.ClientCount++
-		if len(a.Clients) < clients {
-			a.Clients = append(a.Clients, client)
-		}
+		a.Clients = smallest(append(a.GetClients(), address))
 	}
-	if wanted(a, h) {
-		a.Samples = append(a.Samples, proto.CloneOf(h))
-	}
+	return nil
 }
 
-// Replace puts a newer revision of a hit in the place of the older one.
-func Replace(a *detectionv1.Attack, h *detectionv1.Hit) {
-	a.Severity = max(a.GetSeverity(), h.GetSeverity())
-	a.Confidence = max(a.GetConfidence(), h.GetConfidence())
-	a.Outcome = worse(a.GetOutcome(), h.GetOutcome())
-	for i, s := range a.GetSamples() {
-		if bytes.Equal(s.GetExchangeId(), h.GetExchangeId()) {
-			a.Samples[i] = proto.CloneOf(h)
-		}
-	}
+// smallest keeps those that come first in order: which ones does not depend on when they came.
+func smallest(list []string) []string {
+	slices.Sort(list)
+	list = slices.Compact(list)
+	return list[:min(len(list), maxClients)]
 }
 
-// wanted tells whether the hit is worth keeping whole: the first of equal payload in each hour.
-func wanted(a *detectionv1.Attack, h *detectionv1.Hit) bool {
-	if len(a.GetSamples()) >= samples {
-		return false
-	}
-	equal, hour := 0, h.GetObservedAt().AsTime().Truncate(time.Hour)
-	for _, s := range a.GetSamples() {
-		if bytes.Equal(s.GetPayloadHash(), h.GetPayloadHash()) && s.GetObservedAt().AsTime().Truncate(time.Hour).Equal(hour) {
-			equal++
-		}
-	}
-	return equal < samplesPerPayload
-}
-
-// badness orders outcomes by what they mean for the owner.
-var badness = map[detectionv1.Outcome]int{
-	detectionv1.Outcome_OUTCOME_UNSPECIFIED: 0, detectionv1.Outcome_OUTCOME_UNKNOWN: 1, detectionv1.Outcome_OUTCOME_REJECTED_BY_PROXY: 2,
-	detectionv1.Outcome_OUTCOME_NO_ANSWER: 3, detectionv1.Outcome_OUTCOME_APP_ERROR: 4, detectionv1.Outcome_OUTCOME_REACHED_APP: 5,
-}
-
-func worse(a, b detectionv1.Outcome) detectionv1.Outcome {
-	if badness[b] > badness[a] {
-		return b
-	}
-	return a
+// before orders references by time, and equal times by exchange.
+func before(a, b *detectionv1.Hit) int {
+	return cmp.Or(a.GetObservedAt().AsTime().Compare(b.GetObservedAt().AsTime()), slices.Compare(a.GetExchangeId(), b.GetExchangeId()))
 }

@@ -1,186 +1,169 @@
-// Package journal is the attack record of its cluster, on its own file: what it acknowledged is on disk. Many commits share
-// one write, so that waiting for the disk costs little.
+// Package journal is the attack record of a cluster, in one bbolt file: what it acknowledged is on the disk.
 package journal
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 	"path/filepath"
-	"sync"
+	"sync/atomic"
 	"time"
 
-	"go.etcd.io/bbolt"
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
-	detectionv1 "github.com/sidelight/sidelight/proto/gen/sidelight/detection/v1"
-	inventoryv1 "github.com/sidelight/sidelight/proto/gen/sidelight/inventory/v1"
-)
-
-// Buckets of the file.
-var (
-	// hits: exchange id, type, point → Hit and the attack's id.
-	bucketHits = []byte("hits")
-	// attacks: id → Attack.
-	bucketAttacks = []byte("attacks")
-	// groups: group key → ids of its newest attack.
-	bucketGroups = []byte("groups")
-	// attackChanges, endpointChanges: version → what has this version and waits for upload.
-	bucketAttackChanges   = []byte("attack_changes")
-	bucketEndpoints       = []byte("endpoints")
-	bucketEndpointChanges = []byte("endpoint_changes")
+	"github.com/sidelight/sidelight/internal/losses"
 )
 
 const (
-	// gather is how long a commit waits for company.
-	gather   = 2 * time.Millisecond
-	maxBatch = 512
-	openWait = 5 * time.Second
+	// flushAfter and flushWeight bound what one transaction gathers: time since its first commit, and hits.
+	flushAfter  = 2 * time.Millisecond
+	flushWeight = 512
+	lockTimeout = 3 * time.Second
+	fileName    = "journal.db"
+	// format changes when a release cannot read what an older one wrote.
+	format = "1"
 )
 
-// Journal is the file and the one goroutine that writes it.
+// ErrClosed says that the journal takes nothing any more, or not yet.
+var ErrClosed = errors.New("the journal is closed")
+
+// Config says where the journal is and whose attacks it records.
+type Config struct {
+	Dir     string
+	Cluster string
+}
+
+// Deps is what it reports to.
+type Deps struct {
+	Log    *slog.Logger
+	Losses *losses.Losses
+}
+
+// Journal is the open file. One task writes; any may read.
 type Journal struct {
-	cluster string
-	db      *bbolt.DB
-	work    chan *commit
+	cfg   Config
+	deps  Deps
+	db    *bolt.DB
+	epoch string
+	ops   chan op
+	ended chan struct{}
+	// changed has room for one token: there is something new to upload.
 	changed chan struct{}
+	early   *early
+	broken  atomic.Pointer[error]
 
-	closing chan struct{}
-	done    sync.WaitGroup
+	// Hits and Resent count reports of hits: new ones, and those that were known. Flushes counts transactions.
+	Hits, Resent, Outcomes, Flushes, Endpoints atomic.Int64
 }
 
-// commit is one caller's wish and where the answer goes.
-type commit struct {
-	hits      []*detectionv1.Hit
-	outcomes  []*detectionv1.OutcomeUpdate
-	endpoints []*inventoryv1.EndpointDelta
-	answer    chan error
-}
+// Buckets.
+var (
+	// bucketHits: exchange id, type and point → group.Record.
+	bucketHits = []byte("hits")
+	// bucketAttacks: id → Attack, its samples being references.
+	bucketAttacks = []byte("attacks")
+	// bucketByKey: hash of the key, first seen → id. Attacks of one key never overlap.
+	bucketByKey = []byte("attacks_by_key")
+	// bucketByTime: last seen, id → nothing.
+	bucketByTime = []byte("attacks_by_time")
+	// bucketChanges: version → id; versions are this bucket's sequence.
+	bucketChanges = []byte("changes")
+	// bucketClients: attack's id, address → nothing.
+	bucketClients = []byte("clients")
+	// bucketEndpoints: endpoint id → EndpointDelta that was not uploaded.
+	bucketEndpoints = []byte("endpoints")
+	// bucketMeta: "format", "epoch"; "cursor/<installation>" → version that was uploaded.
+	bucketMeta = []byte("meta")
+)
 
-// Open opens or makes the file; Close ends it.
-func Open(dir, cluster string) (*Journal, error) {
-	db, err := bbolt.Open(filepath.Join(dir, "journal.db"), 0o600, &bbolt.Options{Timeout: openWait, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType})
-	if err != nil {
-		return nil, fmt.Errorf("opening the journal in %s: %w (is another cloudsync using it, and is the directory writable?)", dir, err)
+// Open opens or makes the file. Only one process can have it.
+func Open(cfg Config, deps Deps) (*Journal, error) {
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("journal directory: %w (set data_dir to one that this user may write)", err)
 	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucketHits, bucketAttacks, bucketGroups, bucketAttackChanges, bucketEndpoints, bucketEndpointChanges} {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return fmt.Errorf("bucket %s: %w", name, err)
-			}
-		}
-		return nil
+	path := filepath.Join(cfg.Dir, fileName)
+	db, err := bolt.Open(path, 0o600, &bolt.Options{
+		Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, NoFreelistSync: true,
 	})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("preparing the journal: %w", err), db.Close())
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return nil, fmt.Errorf("journal %s is in use by another process: stop that one first", path)
 	}
-	j := &Journal{cluster: cluster, db: db, work: make(chan *commit, maxBatch), changed: make(chan struct{}, 1), closing: make(chan struct{})}
-	j.done.Go(j.write)
+	if err != nil {
+		return nil, fmt.Errorf("journal %s cannot be opened: %w", path, err)
+	}
+	j := &Journal{
+		cfg: cfg, deps: deps, db: db, early: newEarly(), ops: make(chan op, 64), ended: make(chan struct{}), changed: make(chan struct{}, 1),
+	}
+	if err := db.Update(j.prepare); err != nil {
+		return nil, errors.Join(fmt.Errorf("journal %s cannot be prepared: %w", path, err), db.Close())
+	}
 	return j, nil
 }
 
-// Close writes what is under way and closes the file.
-func (j *Journal) Close() error {
-	close(j.closing)
-	j.done.Wait()
-	if err := j.db.Close(); err != nil {
-		return fmt.Errorf("closing the journal: %w", err)
+func (j *Journal) prepare(tx *bolt.Tx) error {
+	if first, _ := tx.Cursor().First(); first != nil {
+		if meta := tx.Bucket(bucketMeta); meta == nil || string(meta.Get([]byte("format"))) != format {
+			return errors.New("it was written in another format: move the file away to begin a new journal")
+		}
+	}
+	for _, name := range [][]byte{
+		bucketHits, bucketAttacks, bucketByKey, bucketByTime, bucketChanges, bucketClients, bucketEndpoints, bucketMeta,
+	} {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
+	}
+	meta := tx.Bucket(bucketMeta)
+	if err := meta.Put([]byte("format"), []byte(format)); err != nil {
+		return err
+	}
+	epoch := meta.Get([]byte("epoch"))
+	if epoch == nil {
+		// A journal that was lost and begun anew must give no id a second time.
+		random := make([]byte, 4)
+		if _, err := rand.Read(random); err != nil {
+			return err
+		}
+		epoch = []byte(hex.EncodeToString(random))
+		if err := meta.Put([]byte("epoch"), epoch); err != nil {
+			return err
+		}
+	}
+	j.epoch = string(epoch)
+	return nil
+}
+
+// Ready says why nothing can be committed.
+func (j *Journal) Ready() error {
+	if err := j.broken.Load(); err != nil {
+		return *err
 	}
 	return nil
 }
 
-// Changed has a token whenever something waits for upload.
+// Changed gives a token whenever there is something new to upload.
 func (j *Journal) Changed() <-chan struct{} { return j.changed }
 
-var errClosing = errors.New("the journal is closing")
+// Close gives the file back without having run.
+func (j *Journal) Close() error { return j.db.Close() }
 
-// Commit returns when all of it is on disk. The same hits again change nothing.
-func (j *Journal) Commit(ctx context.Context, hits []*detectionv1.Hit, outcomes []*detectionv1.OutcomeUpdate) error {
-	return j.submit(ctx, &commit{hits: hits, outcomes: outcomes})
-}
-
-// PutEndpoints returns when all of it is on disk.
-func (j *Journal) PutEndpoints(ctx context.Context, deltas []*inventoryv1.EndpointDelta) error {
-	return j.submit(ctx, &commit{endpoints: deltas})
-}
-
-func (j *Journal) submit(ctx context.Context, c *commit) error {
-	c.answer = make(chan error, 1)
-	select {
-	case j.work <- c:
-	case <-j.closing:
-		return errClosing
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	select {
-	case err := <-c.answer:
-		return err
-	case <-ctx.Done():
-		// It may still be written; the caller will say it again, which changes nothing.
-		return context.Cause(ctx)
-	}
-}
-
-// write makes one transaction of the commits that come within a moment.
-func (j *Journal) write() {
+// Run writes until ctx ends, then closes the file. What was not acknowledged then is sent again.
+func (j *Journal) Run(ctx context.Context) error {
+	defer close(j.ended)
 	for {
 		select {
-		case <-j.closing:
-			j.refuse()
-			return
-		case first := <-j.work:
-			j.flush(j.collect(first))
-		}
-	}
-}
-
-func (j *Journal) refuse() {
-	for {
-		select {
-		case c := <-j.work:
-			c.answer <- errClosing
-		default:
-			return
-		}
-	}
-}
-
-func (j *Journal) collect(first *commit) []*commit {
-	batch := []*commit{first}
-	timer := time.NewTimer(gather)
-	defer timer.Stop()
-	for n := len(first.hits); n < maxBatch; {
-		select {
-		case c := <-j.work:
-			batch = append(batch, c)
-			n += len(c.hits) + 1
-		case <-timer.C:
-			return batch
-		}
-	}
-	return batch
-}
-
-func (j *Journal) flush(batch []*commit) {
-	err := j.db.Update(func(tx *bbolt.Tx) error {
-		w := newWriter(tx, j.cluster)
-		for _, c := range batch {
-			if err := w.apply(c); err != nil {
-				return err
+		case <-ctx.Done():
+			if err := j.db.Close(); err != nil {
+				return fmt.Errorf("closing the journal: %w", err)
 			}
-		}
-		return w.finish()
-	})
-	if err != nil {
-		err = fmt.Errorf("writing the journal: %w", err)
-	}
-	for _, c := range batch {
-		c.answer <- err
-	}
-	if err == nil {
-		select {
-		case j.changed <- struct{}{}:
-		default:
+			return nil
+		case first := <-j.ops:
+			j.flush(j.gather(first))
 		}
 	}
 }

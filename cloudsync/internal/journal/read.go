@@ -1,97 +1,86 @@
 package journal
 
 import (
-	"bytes"
+	"encoding/base64"
+	"errors"
 	"fmt"
 
-	"go.etcd.io/bbolt"
+	bolt "go.etcd.io/bbolt"
 	"google.golang.org/protobuf/proto"
 
 	detectionv1 "github.com/sidelight/sidelight/proto/gen/sidelight/detection/v1"
-	inventoryv1 "github.com/sidelight/sidelight/proto/gen/sidelight/inventory/v1"
+
+	"github.com/sidelight/sidelight/cloudsync/internal/group"
 )
 
-// Attacks lists attacks, newest first, from before the id of a token on; the next token is empty at the end.
-func (j *Journal) Attacks(size int, token string) (list []*detectionv1.Attack, next string, err error) {
-	err = j.db.View(func(tx *bbolt.Tx) error {
-		cursor := tx.Bucket(bucketAttacks).Cursor()
-		key, value := cursor.Last()
-		if token != "" {
-			if key, value = cursor.Seek([]byte(token)); key == nil {
-				key, value = cursor.Last()
-			} else {
-				key, value = cursor.Prev()
+const (
+	// maxText bounds the masked requests that one attack shows, so that an attack always fits into a message.
+	maxText = 256 << 10
+	// maxPage ends a page early, well under what a message may carry.
+	maxPage = 4 << 20
+)
+
+// errToken says that a page token is none of ours.
+var errToken = errors.New("page_token is not one that an answer gave: leave it empty to begin anew")
+
+// List gives the attacks that were seen last, newest first, from a token on, and the token of the next page, "" at the end.
+func (j *Journal) List(token string, limit int) (list []*detectionv1.Attack, next string, err error) {
+	from, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || len(from) > 64 {
+		return nil, "", errToken
+	}
+	err = j.db.View(func(tx *bolt.Tx) error {
+		cursor := tx.Bucket(bucketByTime).Cursor()
+		entry, _ := cursor.Last()
+		if len(from) > 0 {
+			// Behind the entry that the last page ended with, which may have moved meanwhile.
+			if found, _ := cursor.Seek(from); found != nil {
+				entry, _ = cursor.Prev()
 			}
 		}
-		for ; key != nil; key, value = cursor.Prev() {
-			if len(list) == size {
-				next = list[size-1].GetId()
+		size := 0
+		for ; entry != nil; entry, _ = cursor.Prev() {
+			if len(list) == limit || size > maxPage {
 				return nil
 			}
-			a := &detectionv1.Attack{}
-			if err := proto.Unmarshal(value, a); err != nil {
-				return fmt.Errorf("reading attack %s: %w", key, err)
+			a, err := whole(tx, entry[timeSize:])
+			if err != nil {
+				return err
 			}
 			list = append(list, a)
+			size += proto.Size(a)
+			next = base64.RawURLEncoding.EncodeToString(entry)
 		}
+		next = ""
 		return nil
 	})
 	return list, next, err
 }
 
-// Pending is what waits for upload, oldest change first, and how to forget it once it is uploaded.
-type Pending struct {
-	Attacks   []*detectionv1.Attack
-	Endpoints []*inventoryv1.EndpointDelta
-	// numbers of the changes that these are.
-	attacks, endpoints [][]byte
-}
+// timeSize is the length of appendTime's output.
+const timeSize = 12
 
-// Empty tells whether nothing waits.
-func (p *Pending) Empty() bool { return len(p.Attacks) == 0 && len(p.Endpoints) == 0 }
-
-// Pending reads up to this many of each.
-func (j *Journal) Pending(most int) (*Pending, error) {
-	p := &Pending{}
-	err := j.db.View(func(tx *bbolt.Tx) error {
-		cursor := tx.Bucket(bucketAttackChanges).Cursor()
-		for number, id := cursor.First(); number != nil && len(p.Attacks) < most; number, id = cursor.Next() {
-			a := &detectionv1.Attack{}
-			if err := proto.Unmarshal(tx.Bucket(bucketAttacks).Get(id), a); err != nil {
-				return fmt.Errorf("reading attack %s: %w", id, err)
-			}
-			p.Attacks, p.attacks = append(p.Attacks, a), append(p.attacks, bytes.Clone(number))
-		}
-		cursor = tx.Bucket(bucketEndpointChanges).Cursor()
-		for number, key := cursor.First(); number != nil && len(p.Endpoints) < most; number, key = cursor.Next() {
-			d := &inventoryv1.EndpointDelta{}
-			if err := proto.Unmarshal(tx.Bucket(bucketEndpoints).Get(key)[8:], d); err != nil {
-				return fmt.Errorf("reading an endpoint: %w", err)
-			}
-			p.Endpoints, p.endpoints = append(p.Endpoints, d), append(p.endpoints, bytes.Clone(number))
-		}
-		return nil
-	})
-	return p, err
-}
-
-// Uploaded forgets that these changes wait. A change made meanwhile has another number, and waits on.
-func (j *Journal) Uploaded(p *Pending) error {
-	err := j.db.Update(func(tx *bbolt.Tx) error {
-		for _, number := range p.attacks {
-			if err := tx.Bucket(bucketAttackChanges).Delete(number); err != nil {
-				return err
-			}
-		}
-		for _, number := range p.endpoints {
-			if err := tx.Bucket(bucketEndpointChanges).Delete(number); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("noting what was uploaded: %w", err)
+// whole reads an attack and puts the hits in the place of its references.
+func whole(tx *bolt.Tx, id []byte) (*detectionv1.Attack, error) {
+	a := &detectionv1.Attack{}
+	if err := proto.Unmarshal(tx.Bucket(bucketAttacks).Get(id), a); err != nil {
+		return nil, fmt.Errorf("attack %s cannot be read: %w", id, err)
 	}
-	return nil
+	hits, text := tx.Bucket(bucketHits), 0
+	for i, ref := range a.GetSamples() {
+		data := hits.Get(hitKey(ref.GetExchangeId(), a.GetType(), a.GetPoint()))
+		if data == nil {
+			return nil, fmt.Errorf("attack %s names a hit that the journal does not have", id)
+		}
+		record, err := readRecord(data)
+		if err != nil {
+			return nil, err
+		}
+		h := group.Hit(record)
+		if text += len(h.GetRequest().GetMaskedRequest()); text > maxText {
+			h.Request.MaskedRequest = nil
+		}
+		a.Samples[i] = h
+	}
+	return a, nil
 }

@@ -4,240 +4,229 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"time"
 
-	"go.etcd.io/bbolt"
+	bolt "go.etcd.io/bbolt"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/sidelight/sidelight/cloudsync/internal/group"
 	detectionv1 "github.com/sidelight/sidelight/proto/gen/sidelight/detection/v1"
-	inventoryv1 "github.com/sidelight/sidelight/proto/gen/sidelight/inventory/v1"
+
+	"github.com/sidelight/sidelight/cloudsync/internal/group"
 )
 
-// writer applies commits within one transaction. Attacks that change are written once, at its end.
+// writer is one transaction's view of the attacks: each is read once, changed in memory, and written at the end.
 type writer struct {
-	tx      *bbolt.Tx
-	cluster string
-	attacks map[string]*detectionv1.Attack
-	dirty   map[string]bool
-	order   []string
+	j    *Journal
+	tx   *bolt.Tx
+	open map[string]*openAttack
+	// endpoints: there are new ones.
+	endpoints bool
+	// counts are added to the journal's when the transaction is done.
+	hits, resent, outcomes int64
 }
 
-func newWriter(tx *bbolt.Tx, cluster string) *writer {
-	return &writer{tx: tx, cluster: cluster, attacks: map[string]*detectionv1.Attack{}, dirty: map[string]bool{}}
+// openAttack is an attack and what the indexes say of it.
+type openAttack struct {
+	attack *detectionv1.Attack
+	key    [16]byte
+	dirty  bool
+	// byKey, byTime and version are the index entries that exist; nil and 0 without.
+	byKey, byTime []byte
+	version       uint64
+	// merged: it is part of another attack now, and only its end is told.
+	merged bool
 }
 
-func (w *writer) apply(c *commit) error {
-	for _, h := range c.hits {
-		if err := w.hit(h); err != nil {
-			return err
+func newWriter(j *Journal, tx *bolt.Tx) *writer {
+	return &writer{j: j, tx: tx, open: map[string]*openAttack{}}
+}
+
+// Around finds the neighbours of a moment among the attacks of a key.
+func (w *writer) Around(k group.Key, t time.Time) (before, after *detectionv1.Attack, err error) {
+	hash := k.Hash()
+	cursor := w.tx.Bucket(bucketByKey).Cursor()
+	at := keyEntry(hash, t)
+	found, id := cursor.Seek(at)
+	// Seek stops at the first entry that is not smaller: at the moment itself, or behind it.
+	if found != nil && bytes.Equal(found, at) {
+		if before, err = w.load(id, hash); err != nil {
+			return nil, nil, err
+		}
+		found, id = cursor.Next()
+	}
+	if found != nil && bytes.HasPrefix(found, hash[:]) {
+		if after, err = w.load(id, hash); err != nil {
+			return nil, nil, err
 		}
 	}
-	for _, o := range c.outcomes {
-		if err := w.outcome(o); err != nil {
-			return err
+	if before == nil {
+		// Seek behind the last entry leaves the cursor on it, and Prev would skip it.
+		if found, _ = cursor.Seek(at); found != nil {
+			found, id = cursor.Prev()
+		} else {
+			found, id = cursor.Last()
+		}
+		if found != nil && bytes.HasPrefix(found, hash[:]) {
+			if before, err = w.load(id, hash); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
-	for _, d := range c.endpoints {
-		if err := w.endpoint(d); err != nil {
-			return err
-		}
-	}
-	return nil
+	return before, after, nil
 }
 
-// hitKey orders hits by exchange: all hits of one are a prefix.
-func hitKey(h *detectionv1.Hit) []byte {
-	key := append([]byte(nil), h.GetExchangeId()...)
-	key = append(append(key, 0), h.GetType()...)
-	return append(append(key, 0), h.GetPoint()...)
-}
-
-// stored is a hit with the id of its attack before it.
-func stored(attack string, h *detectionv1.Hit) ([]byte, error) {
-	body, err := proto.Marshal(h)
-	if err != nil {
-		return nil, fmt.Errorf("encoding a hit: %w", err)
-	}
-	return append(append([]byte{byte(len(attack))}, attack...), body...), nil
-}
-
-func unstored(value []byte) (attack string, h *detectionv1.Hit, err error) {
-	n := int(value[0])
-	h = &detectionv1.Hit{}
-	if err := proto.Unmarshal(value[1+n:], h); err != nil {
-		return "", nil, fmt.Errorf("reading a hit: %w", err)
-	}
-	return string(value[1 : 1+n]), h, nil
-}
-
-func (w *writer) hit(h *detectionv1.Hit) error {
-	if h.GetCluster() == "" {
-		h = proto.CloneOf(h)
-		h.Cluster = w.cluster
-	}
-	hits, key := w.tx.Bucket(bucketHits), hitKey(h)
-	if value := hits.Get(key); value != nil {
-		id, old, err := unstored(value)
-		if err != nil || old.GetRevision() >= h.GetRevision() {
-			return err
-		}
-		a, err := w.attack(id)
-		if err != nil {
-			return err
-		}
-		group.Replace(a, h)
-		w.touch(id)
-		return w.putHit(id, h)
-	}
-	id, err := w.attackFor(h)
-	if err != nil {
-		return err
-	}
-	w.touch(id)
-	return w.putHit(id, h)
-}
-
-func (w *writer) putHit(id string, h *detectionv1.Hit) error {
-	value, err := stored(id, h)
-	if err != nil {
-		return err
-	}
-	return w.tx.Bucket(bucketHits).Put(hitKey(h), value)
-}
-
-// attackFor adds the hit to the attack that it belongs to, or begins one.
-func (w *writer) attackFor(h *detectionv1.Hit) (string, error) {
-	groups, key := w.tx.Bucket(bucketGroups), []byte(group.Key(h))
-	if id := groups.Get(key); id != nil {
-		a, err := w.attack(string(id))
-		if err != nil {
-			return "", err
-		}
-		if group.Holds(a, h.GetObservedAt().AsTime()) {
-			group.Add(a, h)
-			return a.GetId(), nil
-		}
-	}
-	n, err := w.tx.Bucket(bucketAttacks).NextSequence()
-	if err != nil {
-		return "", fmt.Errorf("numbering an attack: %w", err)
-	}
-	id := fmt.Sprintf("%012x", n)
-	w.attacks[id] = group.New(id, h)
-	return id, groups.Put(key, []byte(id))
-}
-
-func (w *writer) attack(id string) (*detectionv1.Attack, error) {
-	if a := w.attacks[id]; a != nil {
-		return a, nil
+func (w *writer) load(id []byte, key [16]byte) (*detectionv1.Attack, error) {
+	if o, ok := w.open[string(id)]; ok {
+		return o.attack, nil
 	}
 	a := &detectionv1.Attack{}
-	if err := proto.Unmarshal(w.tx.Bucket(bucketAttacks).Get([]byte(id)), a); err != nil {
-		return nil, fmt.Errorf("reading attack %s: %w", id, err)
+	if err := proto.Unmarshal(w.tx.Bucket(bucketAttacks).Get(id), a); err != nil {
+		return nil, fmt.Errorf("attack %s cannot be read: %w", id, err)
 	}
-	w.attacks[id] = a
+	if a.GetId() == "" {
+		return nil, fmt.Errorf("attack %s is in an index and not in the journal", id)
+	}
+	w.open[a.GetId()] = &openAttack{
+		attack: a, key: key, version: a.GetVersion(), byKey: keyEntry(key, a.GetFirstSeen().AsTime()), byTime: timeEntry(a),
+	}
 	return a, nil
 }
 
-func (w *writer) touch(id string) {
-	if !w.dirty[id] {
-		w.dirty[id] = true
-		w.order = append(w.order, id)
-	}
-}
-
-// outcome fills in what became known of an exchange.
-func (w *writer) outcome(o *detectionv1.OutcomeUpdate) error {
-	prefix := append(append([]byte(nil), o.GetExchangeId()...), 0)
-	cursor := w.tx.Bucket(bucketHits).Cursor()
-	type found struct {
-		id  string
-		hit *detectionv1.Hit
-	}
-	var all []found
-	for key, value := cursor.Seek(prefix); key != nil && bytes.HasPrefix(key, prefix); key, value = cursor.Next() {
-		id, h, err := unstored(value)
+// Save keeps a new or changed attack. Where it begins is known to the rest of this transaction at once.
+func (w *writer) Save(k group.Key, a *detectionv1.Attack) error {
+	if a.GetId() == "" {
+		n, err := w.tx.Bucket(bucketAttacks).NextSequence()
 		if err != nil {
 			return err
 		}
-		if h.GetRevision() < o.GetRevision() {
-			all = append(all, found{id, h})
+		a.Id, a.Cluster = fmt.Sprintf("%s%08x", w.j.epoch, n), w.j.cfg.Cluster
+		w.open[a.GetId()] = &openAttack{attack: a, key: k.Hash()}
+	}
+	o := w.open[a.GetId()]
+	o.dirty = true
+	return w.index(o)
+}
+
+// index brings the entry by key up to date.
+func (w *writer) index(o *openAttack) error {
+	entry := keyEntry(o.key, o.attack.GetFirstSeen().AsTime())
+	if bytes.Equal(entry, o.byKey) {
+		return nil
+	}
+	b := w.tx.Bucket(bucketByKey)
+	if o.byKey != nil {
+		if err := b.Delete(o.byKey); err != nil {
+			return err
 		}
 	}
-	for _, f := range all {
-		f.hit.Revision, f.hit.Outcome = o.GetRevision(), o.GetOutcome()
-		if f.hit.Request != nil {
-			f.hit.Request.Status = o.GetStatus()
+	o.byKey = entry
+	return b.Put(entry, []byte(o.attack.GetId()))
+}
+
+// Absorb moves the clients over and takes the attack that ends out of the indexes.
+func (w *writer) Absorb(_ group.Key, into, from *detectionv1.Attack) (uint64, error) {
+	gone := w.open[from.GetId()]
+	gone.merged, gone.dirty = true, true
+	if err := w.tx.Bucket(bucketByKey).Delete(gone.byKey); err != nil {
+		return 0, err
+	}
+	b := w.tx.Bucket(bucketClients)
+	count := into.GetClientCount()
+	prefix := []byte(from.GetId())
+	var entries [][]byte
+	cursor := b.Cursor()
+	for k, _ := cursor.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = cursor.Next() {
+		entries = append(entries, bytes.Clone(k))
+	}
+	for _, k := range entries {
+		if err := b.Delete(k); err != nil {
+			return 0, err
 		}
-		a, err := w.attack(f.id)
+		fresh, err := w.Client(into, string(k[len(prefix):]))
 		if err != nil {
-			return err
+			return 0, err
 		}
-		group.Replace(a, f.hit)
-		w.touch(f.id)
-		if err := w.putHit(f.id, f.hit); err != nil {
-			return err
+		if fresh {
+			count++
 		}
 	}
-	return nil
+	return count, nil
 }
 
-// endpoint keeps the newest version of a changed endpoint until it is uploaded.
-func (w *writer) endpoint(d *inventoryv1.EndpointDelta) error {
-	endpoints, changes := w.tx.Bucket(bucketEndpoints), w.tx.Bucket(bucketEndpointChanges)
-	key := []byte(d.GetEndpoint().GetCluster() + "\x00" + d.GetEndpoint().GetId())
-	if old := endpoints.Get(key); old != nil {
-		var had inventoryv1.EndpointDelta
-		if err := proto.Unmarshal(old[8:], &had); err != nil {
-			return fmt.Errorf("reading an endpoint: %w", err)
-		}
-		if had.GetEndpoint().GetVersion() >= d.GetEndpoint().GetVersion() {
-			return nil
-		}
-		if err := changes.Delete(old[:8]); err != nil {
-			return fmt.Errorf("forgetting an older endpoint: %w", err)
-		}
+// Client notes a client of an attack. Ids have one length, so that no id is the beginning of another.
+func (w *writer) Client(a *detectionv1.Attack, address string) (bool, error) {
+	b, key := w.tx.Bucket(bucketClients), []byte(a.GetId()+address)
+	if b.Get(key) != nil {
+		return false, nil
 	}
-	n, err := changes.NextSequence()
-	if err != nil {
-		return fmt.Errorf("numbering a change: %w", err)
-	}
-	body, err := proto.Marshal(d)
-	if err != nil {
-		return fmt.Errorf("encoding an endpoint: %w", err)
-	}
-	number := binary.BigEndian.AppendUint64(nil, n)
-	if err := changes.Put(number, key); err != nil {
-		return fmt.Errorf("keeping an endpoint: %w", err)
-	}
-	return endpoints.Put(key, append(number, body...))
+	return true, b.Put(key, []byte{})
 }
 
-// finish writes every attack that changed, under a new version.
+func (w *writer) changed() bool {
+	for _, o := range w.open {
+		if o.dirty {
+			return true
+		}
+	}
+	return w.endpoints
+}
+
+// finish writes the changed attacks, each with a version of its own.
 func (w *writer) finish() error {
-	attacks, changes := w.tx.Bucket(bucketAttacks), w.tx.Bucket(bucketAttackChanges)
-	for _, id := range w.order {
-		a := w.attacks[id]
-		if a.GetVersion() != 0 {
-			if err := changes.Delete(binary.BigEndian.AppendUint64(nil, a.GetVersion())); err != nil {
-				return fmt.Errorf("forgetting an older version: %w", err)
+	attacks, times, changes := w.tx.Bucket(bucketAttacks), w.tx.Bucket(bucketByTime), w.tx.Bucket(bucketChanges)
+	for id, o := range w.open {
+		if !o.dirty {
+			continue
+		}
+		version, err := changes.NextSequence()
+		if err != nil {
+			return err
+		}
+		if o.version != 0 {
+			if err := changes.Delete(binary.BigEndian.AppendUint64(nil, o.version)); err != nil {
+				return err
 			}
 		}
-		n, err := changes.NextSequence()
-		if err != nil {
-			return fmt.Errorf("numbering a change: %w", err)
+		o.attack.Version = version
+		if err := changes.Put(binary.BigEndian.AppendUint64(nil, version), []byte(id)); err != nil {
+			return err
 		}
-		a.Version = n
-		body, err := proto.Marshal(a)
+		entry := timeEntry(o.attack)
+		if o.byTime != nil && (o.merged || !bytes.Equal(entry, o.byTime)) {
+			if err := times.Delete(o.byTime); err != nil {
+				return err
+			}
+		}
+		if !o.merged && !bytes.Equal(entry, o.byTime) {
+			if err := times.Put(entry, []byte{}); err != nil {
+				return err
+			}
+		}
+		data, err := proto.Marshal(o.attack)
 		if err != nil {
 			return fmt.Errorf("encoding attack %s: %w", id, err)
 		}
-		if err := attacks.Put([]byte(id), body); err != nil {
-			return fmt.Errorf("keeping attack %s: %w", id, err)
-		}
-		if err := changes.Put(binary.BigEndian.AppendUint64(nil, n), []byte(id)); err != nil {
-			return fmt.Errorf("keeping a change: %w", err)
+		if err := attacks.Put([]byte(id), data); err != nil {
+			return err
 		}
 	}
+	w.j.Hits.Add(w.hits)
+	w.j.Resent.Add(w.resent)
+	w.j.Outcomes.Add(w.outcomes)
 	return nil
+}
+
+// keyEntry sorts by key, then by time.
+func keyEntry(key [16]byte, first time.Time) []byte { return appendTime(key[:], first) }
+
+// timeEntry sorts by time, then by id.
+func timeEntry(a *detectionv1.Attack) []byte {
+	return append(appendTime(nil, a.GetLastSeen().AsTime()), a.GetId()...)
+}
+
+// appendTime writes a time so that bytes sort as times do, also before 1970.
+func appendTime(b []byte, t time.Time) []byte {
+	b = append([]byte(nil), b...)
+	b = binary.BigEndian.AppendUint64(b, uint64(t.Unix())^1<<63)
+	return binary.BigEndian.AppendUint32(b, uint32(t.Nanosecond()))
 }

@@ -1,4 +1,4 @@
-// Package status holds the newest report of every part of the cluster.
+// Package status holds the newest report of every part of the cluster, until it is uploaded and after.
 package status
 
 import (
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	statusv1 "github.com/sidelight/sidelight/proto/gen/sidelight/status/v1"
+
+	"github.com/sidelight/sidelight/internal/losses"
 )
 
 const (
@@ -18,31 +20,44 @@ const (
 	maxParts = 10000
 	// forget drops a part that has not reported for so long.
 	forget = 24 * time.Hour
+	// maxIntervals bounds the blind intervals of one report that waits.
+	maxIntervals = 1000
 )
 
 // Board is the reports, by part and instance.
 type Board struct {
-	mu       sync.Mutex
-	parts    map[string]*statusv1.PartStatus
+	cluster  string
+	losses   *losses.Losses
 	reported chan struct{}
+
+	mu    sync.Mutex
+	parts map[string]*entry
+}
+
+type entry struct {
+	report *statusv1.PartStatus
+	at     time.Time
+	// waits: it was not uploaded yet.
+	waits bool
 }
 
 // NewBoard makes an empty board.
-func NewBoard() *Board {
-	return &Board{parts: map[string]*statusv1.PartStatus{}, reported: make(chan struct{}, 1)}
+func NewBoard(cluster string, l *losses.Losses) *Board {
+	return &Board{cluster: cluster, losses: l, parts: map[string]*entry{}, reported: make(chan struct{}, 1)}
 }
 
-// Put takes reports; a part's newest replaces the one before.
+func keyOf(r *statusv1.PartStatus) string { return r.GetPart() + "\x00" + r.GetInstance() }
+
+// Put takes reports; a part's newest replaces the one before. It owns what it is given.
 func (b *Board) Put(reports []*statusv1.PartStatus) {
 	b.mu.Lock()
+	now := time.Now()
 	for _, r := range reports {
-		key := r.GetPart() + "\x00" + r.GetInstance()
-		if _, known := b.parts[key]; known || len(b.parts) < maxParts {
-			b.parts[key] = r
-		}
+		r.Cluster = b.cluster
+		b.put(r, now)
 	}
-	for key, r := range b.parts {
-		if time.Since(r.GetReportedAt().AsTime()) > forget {
+	for key, e := range b.parts {
+		if now.Sub(e.at) > forget {
 			delete(b.parts, key)
 		}
 	}
@@ -53,20 +68,68 @@ func (b *Board) Put(reports []*statusv1.PartStatus) {
 	}
 }
 
+// put keeps the blind intervals of a report that was not uploaded: they are told once.
+func (b *Board) put(r *statusv1.PartStatus, now time.Time) {
+	key := keyOf(r)
+	old, known := b.parts[key]
+	if !known && len(b.parts) >= maxParts {
+		b.losses.Add("status", "too_many_parts", 1)
+		return
+	}
+	if known && old.waits {
+		r.BlindIntervals = slices.Concat(old.report.GetBlindIntervals(), r.GetBlindIntervals())
+		if over := len(r.GetBlindIntervals()) - maxIntervals; over > 0 {
+			b.losses.Add("status", "blind_intervals", int64(over))
+			r.BlindIntervals = r.GetBlindIntervals()[over:]
+		}
+	}
+	b.parts[key] = &entry{r, now, true}
+}
+
 // Reported has a token when something was put.
 func (b *Board) Reported() <-chan struct{} { return b.reported }
+
+// Take gives at most limit reports that wait to be uploaded.
+func (b *Board) Take(limit int) []*statusv1.PartStatus {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var list []*statusv1.PartStatus
+	for _, e := range b.parts {
+		if e.waits && len(list) < limit {
+			e.waits = false
+			list = append(list, e.report)
+		}
+	}
+	return list
+}
+
+// PutBack lets reports that could not be uploaded wait again, each as part of a newer one if there is one.
+func (b *Board) PutBack(list []*statusv1.PartStatus) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range list {
+		e, known := b.parts[keyOf(r)]
+		switch {
+		case !known:
+		case e.report == r:
+			e.waits = true
+		default:
+			newer := e.report
+			e.report, e.waits = r, true
+			b.put(newer, e.at)
+		}
+	}
+}
 
 // All gives every report, in order of part and instance.
 func (b *Board) All() []*statusv1.PartStatus {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	list := make([]*statusv1.PartStatus, 0, len(b.parts))
-	for _, r := range b.parts {
-		list = append(list, r)
+	for _, e := range b.parts {
+		list = append(list, e.report)
 	}
-	slices.SortFunc(list, func(x, y *statusv1.PartStatus) int {
-		return strings.Compare(x.GetPart()+"\x00"+x.GetInstance(), y.GetPart()+"\x00"+y.GetInstance())
-	})
+	slices.SortFunc(list, func(x, y *statusv1.PartStatus) int { return strings.Compare(keyOf(x), keyOf(y)) })
 	return list
 }
 
