@@ -155,9 +155,9 @@ func newSite(t *testing.T) *site {
 	address := free.Addr().String()
 	require.NoError(t, free.Close())
 
-	dir, err := os.MkdirTemp("", "sidelight-nginx-")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := t.TempDir()
+	// nginx's workers are another user.
+	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755))
 	require.NoError(t, os.Chmod(dir, 0o755))
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "www/static"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "www/static/file"), bytes.Repeat([]byte("s"), 30_000), 0o644))

@@ -213,7 +213,7 @@ func server(t *testing.T, dir string) *pg.Server {
 }
 
 func serverDir(t *testing.T) string {
-	base, err := os.MkdirTemp("", "sidelight-apidiscovery-")
+	base, err := os.MkdirTemp("", "sidelight-apidiscovery-") //nolint:usetesting // a test's own directory is closed to the user that Postgres runs as
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(base, 0o755))
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(base)) })

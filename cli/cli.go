@@ -3,7 +3,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -41,6 +40,3 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	return exit.Code(err)
 }
-
-// errNotHere is what verbs that need the host's kernel say elsewhere.
-var errNotHere = errors.New("this verb works on linux only: the agent needs its kernel")

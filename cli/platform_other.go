@@ -2,7 +2,14 @@
 
 package cli
 
-import "github.com/spf13/cobra"
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+)
+
+// errNotHere is what verbs that need the host's kernel say elsewhere.
+var errNotHere = errors.New("this verb works on linux only: the agent needs its kernel")
 
 func platformCommands() []*cobra.Command {
 	return []*cobra.Command{{

@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -146,9 +147,7 @@ func children(pid int) map[int]string {
 		}
 		line, _ := os.ReadFile(filepath.Dir(path) + "/cmdline")
 		found[child] = strings.ReplaceAll(strings.TrimRight(string(line), "\x00"), "\x00", " ")
-		for grandchild, line := range children(child) {
-			found[grandchild] = line
-		}
+		maps.Copy(found, children(child))
 	}
 	return found
 }

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -70,9 +71,7 @@ func fieldsOf(t reflect.Type) map[string]reflect.Type {
 		switch {
 		case name == "-":
 		case strings.Contains(options, "inline"):
-			for k, v := range fieldsOf(field.Type) {
-				fields[k] = v
-			}
+			maps.Copy(fields, fieldsOf(field.Type))
 		case name == "":
 			fields[strings.ToLower(field.Name)] = field.Type
 		default:

@@ -69,7 +69,7 @@ func Open(ctx context.Context, cfg Config, schema string) (*pgxpool.Pool, error)
 	}
 	if err := pool.Ping(ctx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("Postgres does not answer: %w", err)
+		return nil, fmt.Errorf("cannot reach Postgres: %w", err)
 	}
 	return pool, nil
 }

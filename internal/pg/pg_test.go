@@ -1,12 +1,15 @@
 package pg_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"embed"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -103,14 +106,14 @@ func TestWaitSaysWhyAndHidesThePassword(t *testing.T) {
 	})
 	require.ErrorIs(t, err, context.Canceled)
 	require.Len(t, reasons, 3)
-	require.ErrorContains(t, reasons[0], "Postgres does not answer")
+	require.ErrorContains(t, reasons[0], "cannot reach Postgres")
 	require.Equal(t, 1, strings.Count(log.String(), "waiting for Postgres"), "said once")
 	require.NotContains(t, log.String()+reasons[0].Error(), "hunter2")
 }
 
 // serverDir is a directory that an unprivileged user can enter, which a test's own may not be.
 func serverDir(t *testing.T) string {
-	base, err := os.MkdirTemp("", "sidelight-pg-test-")
+	base, err := os.MkdirTemp("", "sidelight-pg-test-") //nolint:usetesting // a test's own directory is closed to the user that Postgres runs as
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(base, 0o755))
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(base)) })
@@ -180,7 +183,7 @@ func TestServerUsesAShortSocketPath(t *testing.T) {
 func TestServerNamesTheDirectoryThatKeepsItOut(t *testing.T) {
 	t.Parallel()
 	testkit.RequireRoot(t)
-	base, err := os.MkdirTemp("", "sidelight-pg-test-")
+	base, err := os.MkdirTemp("", "sidelight-pg-test-") //nolint:usetesting // a test's own directory is closed to the user that Postgres runs as
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(base)) })
 	err = pg.NewServer(pg.ServerConfig{Dir: filepath.Join(base, "pg")}, testkit.Logger(t)).Start(t.Context())
@@ -188,4 +191,34 @@ func TestServerNamesTheDirectoryThatKeepsItOut(t *testing.T) {
 		testkit.Skip(t, err.Error())
 	}
 	require.ErrorContains(t, err, "cannot enter "+base)
+}
+
+// helperDir makes the test binary a process that starts a server and waits to be killed.
+const helperDir = "SIDELIGHT_PG_TEST_DIR"
+
+func TestServerDiesWithItsProcess(t *testing.T) {
+	t.Parallel()
+	if dir := os.Getenv(helperDir); dir != "" {
+		server := pg.NewServer(pg.ServerConfig{Dir: dir}, testkit.Quiet())
+		require.NoError(t, server.Start(t.Context()))
+		fmt.Println("pid", server.PID())
+		<-server.Done()
+		return
+	}
+	dir := serverDir(t)
+	startServer(t, pg.ServerConfig{Dir: dir + "-skips-without-programs"})
+	helper := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestServerDiesWithItsProcess$", "-test.v")
+	helper.Env = append(os.Environ(), helperDir+"="+dir)
+	output, err := helper.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, helper.Start())
+	pid := 0
+	lines := bufio.NewScanner(output)
+	for pid == 0 && lines.Scan() {
+		_, _ = fmt.Sscanf(lines.Text(), "pid %d", &pid)
+	}
+	require.NotZero(t, pid)
+	require.NoError(t, helper.Process.Kill())
+	require.Error(t, helper.Wait())
+	require.Eventually(t, func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }, 20*time.Second, 5*time.Millisecond)
 }

@@ -66,7 +66,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.launch(prepared); err != nil {
+	if err := s.launch(context.WithoutCancel(ctx), prepared); err != nil {
 		return err
 	}
 	if err := s.awaitReady(ctx); err != nil {
@@ -118,11 +118,11 @@ func (s *Server) Err() error {
 
 // launch starts the process from a thread that lives as long as the process: the kernel sends the death signal when the
 // thread that started it ends, not the process.
-func (s *Server) launch(prepared *cluster.Cluster) error {
+func (s *Server) launch(ctx context.Context, prepared *cluster.Cluster) error {
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
-		cmd := prepared.Command(prepared.Program(), prepared.Args()...)
+		cmd := prepared.Command(ctx, prepared.Program(), prepared.Args()...)
 		cmd.Stderr = s.stderr
 		// A group of its own: Ctrl-C reaches this process, which stops Postgres when the services are done with it.
 		cmd.SysProcAttr.Setpgid = true

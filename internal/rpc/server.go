@@ -128,8 +128,8 @@ func (s *Server) Run(ctx context.Context) error {
 	hard := time.AfterFunc(grace, server.Stop)
 	server.GracefulStop()
 	hard.Stop()
-	<-ended
-	return nil
+	// A server that was stopped ends without an error.
+	return <-ended
 }
 
 func (s *Server) options() []grpc.ServerOption {

@@ -3,7 +3,6 @@ package testkit
 
 import (
 	"flag"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -38,7 +37,7 @@ func Logger(t testing.TB) *slog.Logger {
 }
 
 // Quiet drops all lines: for benchmarks, and for what may log after its test has ended.
-func Quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func Quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // Golden compares with a file, or writes it with -update.
 func Golden(t testing.TB, path string, got []byte) {

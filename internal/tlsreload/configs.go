@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -123,10 +124,5 @@ func Is(identities []string, part string) bool {
 	if spiffe {
 		return false
 	}
-	for _, identity := range identities {
-		if identity == part {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(identities, part)
 }

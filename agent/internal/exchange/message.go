@@ -3,6 +3,7 @@ package exchange
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 
 	"github.com/sidelight/sidelight/agent/internal/http1"
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
@@ -21,7 +22,7 @@ func request(r *http1.Request, content bool) *trafficv1.Request {
 	// The parser's list may still grow; what was sent must not.
 	out.Anomalies = append([]trafficv1.Anomaly(nil), r.Anomalies...)
 	for _, s := range r.Body {
-		out.Body = append(out.Body, &trafficv1.BodySegment{Offset: s.Offset, Data: s.Data[:len(s.Data):len(s.Data)]})
+		out.Body = append(out.Body, &trafficv1.BodySegment{Offset: s.Offset, Data: slices.Clip(s.Data)})
 	}
 	return out
 }

@@ -12,12 +12,11 @@ type lines struct {
 // next takes one line, without its ending, off the data. A line that came whole is a slice of data: no copy. Not ok: all
 // data is taken, and the line is not complete yet.
 func (l *lines) next(data []byte, limit int) (line, rest []byte, bareLF, ok bool) {
-	end := bytes.IndexByte(data, '\n')
-	if end < 0 {
+	line, rest, ended := bytes.Cut(data, []byte{'\n'})
+	if !ended {
 		l.add(data, limit)
 		return nil, nil, false, false
 	}
-	line, rest = data[:end], data[end+1:]
 	if len(l.partial) > 0 || l.dropped > 0 {
 		l.add(line, limit)
 		line = l.partial

@@ -3,6 +3,8 @@
 package http1
 
 import (
+	"slices"
+
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
 
@@ -72,12 +74,9 @@ type Response struct {
 func (m *message) Lost() bool { return len(m.Gaps) > 0 && !m.Complete }
 
 func (m *message) anomaly(a trafficv1.Anomaly) {
-	for _, have := range m.Anomalies {
-		if have == a {
-			return
-		}
+	if !slices.Contains(m.Anomalies, a) {
+		m.Anomalies = append(m.Anomalies, a)
 	}
-	m.Anomalies = append(m.Anomalies, a)
 }
 
 const arenaChunk = 2 << 10

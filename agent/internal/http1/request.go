@@ -1,6 +1,8 @@
 package http1
 
 import (
+	"slices"
+
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
 
@@ -206,7 +208,7 @@ func (p *RequestParser) endHead() {
 	r, f := p.current, &p.framing
 	r.HeadDone = true
 	r.conflict(f)
-	if containsAnomaly(r.Anomalies, trafficv1.Anomaly_ANOMALY_HEADERS_TOO_LARGE) {
+	if slices.Contains(r.Anomalies, trafficv1.Anomaly_ANOMALY_HEADERS_TOO_LARGE) {
 		r.gap(Gap{InHead: true, Offset: uint64(p.limits.HeadKept), Length: uint64(max(0, p.head-p.limits.HeadKept)), Reason: trafficv1.GapReason_GAP_REASON_BUDGET})
 	}
 	switch {
@@ -224,13 +226,4 @@ func (p *RequestParser) endHead() {
 	}
 	p.state = requestBody
 	p.handler.RequestChanged(r)
-}
-
-func containsAnomaly(list []trafficv1.Anomaly, a trafficv1.Anomaly) bool {
-	for _, have := range list {
-		if have == a {
-			return true
-		}
-	}
-	return false
 }

@@ -99,10 +99,9 @@ func tryLoad() Finding {
 		return Finding{Name: "programs", OK: true, Detail: "load and attach (tp_btf)"}
 	}
 	f := Finding{Name: "programs", Detail: firstLine(err), Do: "see the other lines; if they are fine, please report this with the kernel's version"}
-	var verifier *ebpf.VerifierError
 	if errors.Is(err, os.ErrPermission) {
 		f.Do = "the kernel refuses: run as root, and look for a security module that forbids BPF (dmesg)"
-	} else if errors.As(err, &verifier) {
+	} else if verifier, ok := errors.AsType[*ebpf.VerifierError](err); ok {
 		f.Do = fmt.Sprintf("this kernel's verifier refuses the programs: please report it with its last line, %q", lastLine(verifier.Log))
 	}
 	return f

@@ -162,7 +162,8 @@ func (s *Shipper) session(ctx, streamCtx context.Context) error {
 	err = s.send(ctx, stream, received)
 	// The receiver ends with the stream.
 	cancel()
-	<-received
+	// What it says then is only that; the sender knows why.
+	_ = <-received
 	return err
 }
 

@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"slices"
+
 	"github.com/sidelight/sidelight/agent/internal/exchange"
 	"github.com/sidelight/sidelight/agent/internal/http1"
 	"github.com/sidelight/sidelight/agent/internal/probe"
@@ -97,9 +99,9 @@ func (c *conn) RequestStarted(r *http1.Request) {
 
 // RequestChanged is the request parser's.
 func (c *conn) RequestChanged(r *http1.Request) {
-	for i := len(c.open) - 1; i >= 0; i-- {
-		if c.open[i].Request() == r {
-			c.open[i].Changed(c.lastMono)
+	for _, o := range slices.Backward(c.open) {
+		if o.Request() == r {
+			o.Changed(c.lastMono)
 			return
 		}
 	}

@@ -72,7 +72,7 @@ func fileOf(path string) (fileID, bool) {
 	if !ok {
 		return fileID{}, false
 	}
-	return fileID{uint64(stat.Dev), stat.Ino}, true
+	return fileID{stat.Dev, stat.Ino}, true
 }
 
 // Run calls changed with the selected processes at once and whenever they, or the ports they listen on, change.

@@ -49,13 +49,13 @@ func TestNothingIsLostOrDoubledWhilePostgresIsAway(t *testing.T) {
 		go func() { done <- f.Run(ctx) }()
 		for range 5 {
 			b.see("GET /a", 200)
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			synctest.Wait()
 		}
 		require.GreaterOrEqual(t, f.Failures.Load(), int64(4))
 		require.Zero(t, to.requests)
 		to.fail = nil
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		synctest.Wait()
 		require.EqualValues(t, 5, to.requests)
 		require.Equal(t, 2, to.batches, "the batch that failed, and what came meanwhile")

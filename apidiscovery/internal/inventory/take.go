@@ -39,7 +39,7 @@ func (inv *Inventory) Take() Batch {
 		if c := strings.Compare(a.Cluster+a.Endpoint, b.Cluster+b.Endpoint); c != 0 {
 			return c
 		}
-		return a.Key.Compare(b.Key)
+		return a.Compare(b.Key)
 	})
 	return batch
 }

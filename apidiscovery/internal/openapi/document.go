@@ -122,7 +122,7 @@ func operationID(taken map[string]bool, method, path string) string {
 			b.WriteString("By")
 			name = strings.TrimSuffix(name, "}")
 		}
-		for _, word := range strings.FieldsFunc(name, func(r rune) bool { return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9') }) {
+		for _, word := range strings.FieldsFunc(name, notWord) {
 			b.WriteString(strings.ToUpper(word[:1]) + word[1:])
 		}
 	}
@@ -179,4 +179,9 @@ func united(endpoints []*inventoryv1.Endpoint) []*inventoryv1.Endpoint {
 		return cmp.Or(cmp.Compare(a.GetPathTemplate(), b.GetPathTemplate()), cmp.Compare(a.GetMethod(), b.GetMethod()))
 	})
 	return list
+}
+
+// notWord tells what parts the words of a name.
+func notWord(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
 }

@@ -41,6 +41,7 @@ type Pusher struct {
 	log    *slog.Logger
 
 	Deltas, Failures atomic.Int64
+	failing          bool
 }
 
 // New makes a pusher that does nothing until Run.
@@ -52,7 +53,6 @@ func New(conn grpc.ClientConnInterface, box outbox, every time.Duration, log *sl
 func (p *Pusher) Run(ctx context.Context) error {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = p.every, slowest
-	failing := false
 	wait := p.every
 	for {
 		select {
@@ -60,28 +60,30 @@ func (p *Pusher) Run(ctx context.Context) error {
 			return nil
 		case <-time.After(wait):
 		}
-		more, err := p.once(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			p.Failures.Add(1)
-			if !failing {
-				p.log.Warn("changed endpoints wait: they are sent again", logkey.Error, err)
-			}
-			failing = true
-			wait = pause.NextBackOff()
-			continue
-		case failing:
-			failing = false
-			p.log.Info("changed endpoints go out again")
-		}
-		pause.Reset()
-		wait = p.every
-		if more {
-			wait = 0
-		}
+		wait = p.turn(ctx, pause)
 	}
+}
+
+// turn sends one batch, and gives the time until the next.
+func (p *Pusher) turn(ctx context.Context, pause *backoff.ExponentialBackOff) time.Duration {
+	more, err := p.once(ctx)
+	if err != nil {
+		p.Failures.Add(1)
+		if !p.failing && ctx.Err() == nil {
+			p.log.Warn("changed endpoints wait: they are sent again", logkey.Error, err)
+		}
+		p.failing = true
+		return pause.NextBackOff()
+	}
+	if p.failing {
+		p.log.Info("changed endpoints go out again")
+	}
+	p.failing = false
+	pause.Reset()
+	if more {
+		return 0
+	}
+	return p.every
 }
 
 // once sends one batch; more: there is another.

@@ -74,7 +74,7 @@ func (s *Store) End(ctx context.Context, now time.Time) error {
 }
 
 // ErrRefused marks a batch that Postgres will never take.
-var ErrRefused = errors.New("Postgres refuses the batch")
+var ErrRefused = errors.New("refused by Postgres")
 
 // Apply writes a batch in one transaction. After an error the same batch may be given again, and counts once, even if the
 // error hid that it was written. The next batch may only follow a success or ErrRefused.

@@ -35,7 +35,7 @@ var prefixes = map[string]bool{"api": true, "apis": true, "rest": true, "rpc": t
 
 // camel turns "cart-items" into "cartItem".
 func camel(literal string) string {
-	words := strings.FieldsFunc(literal, func(r rune) bool { return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9') })
+	words := strings.FieldsFunc(literal, notWord)
 	if len(words) == 0 || words[0][0] >= '0' && words[0][0] <= '9' {
 		return ""
 	}
@@ -84,4 +84,9 @@ func hasAnySuffix(s string, suffixes ...string) bool {
 var irregular = map[string]string{
 	"people": "person", "children": "child", "men": "man", "women": "woman", "indices": "index", "matrices": "matrix",
 	"vertices": "vertex", "series": "series", "news": "news", "movies": "movie", "cookies": "cookie", "caches": "cache",
+}
+
+// notWord tells what parts the words of a name.
+func notWord(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
 }

@@ -58,11 +58,11 @@ func (d *demo) run(ctx context.Context) (err error) {
 			d.lastWords(logFile.Name())
 		}
 	}()
-	site, err := newSite(filepath.Join(dir))
+	site, err := newSite(ctx, dir)
 	if err != nil {
 		return err
 	}
-	upstream, err := net.Listen("tcp", "127.0.0.1:0")
+	upstream, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("opening a port for the shop: %w", err)
 	}

@@ -49,7 +49,7 @@ http {
 }
 `
 
-func newSite(dir string) (*site, error) {
+func newSite(ctx context.Context, dir string) (*site, error) {
 	binary, err := exec.LookPath("nginx")
 	if err != nil {
 		// Debian keeps it out of ordinary users' PATH.
@@ -59,7 +59,7 @@ func newSite(dir string) (*site, error) {
 		}
 	}
 	// nginx wants a number. Between this and its start another program might take the port: nginx says so then.
-	probe, err := net.Listen("tcp", "127.0.0.1:0")
+	probe, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("finding a free port: %w", err)
 	}
@@ -93,22 +93,14 @@ func (s *site) runNginx(ctx context.Context, upstream string) error {
 	if cmd.Process != nil {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	}
-	if ctx.Err() != nil {
+	output = output[max(0, len(output)-400):]
+	switch {
+	case ctx.Err() != nil:
 		return nil
+	case err != nil:
+		return fmt.Errorf("nginx exited: %w %s", err, output)
 	}
-	if len(output) > 400 {
-		output = output[len(output)-400:]
-	}
-	return fmt.Errorf("nginx exited: %w %s", errOrEnded(err), output)
-}
-
-var errEnded = errors.New("it ended by itself")
-
-func errOrEnded(err error) error {
-	if err == nil {
-		return errEnded
-	}
-	return err
+	return fmt.Errorf("nginx ended by itself: %s", output)
 }
 
 // waitFor dials until the address answers.

@@ -48,7 +48,7 @@ func (s *stage) play(ctx context.Context) error {
 		stop(err)
 		tailEnd <- err
 	}()
-	defer func() { stop(nil); <-tailEnd }()
+	defer func() { stop(nil); _ = <-tailEnd }()
 	select {
 	case <-tailCtx.Done():
 		return context.Cause(tailCtx)

@@ -41,15 +41,12 @@ func (w *watcher) run(ctx context.Context, conn *grpc.ClientConn, open func()) e
 		return fmt.Errorf("opening the tail: %w", err)
 	}
 	// Headers come when the aggregator has subscribed this reader: from now on nothing is missed.
-	if _, err := stream.Header(); err != nil && ctx.Err() == nil {
+	if _, err := stream.Header(); err != nil {
 		return fmt.Errorf("opening the tail: %w", err)
 	}
 	open()
 	for {
 		message, err := stream.Recv()
-		if ctx.Err() != nil {
-			return nil
-		}
 		if err != nil {
 			return fmt.Errorf("reading the tail: %w", err)
 		}

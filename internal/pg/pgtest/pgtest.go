@@ -86,6 +86,8 @@ type shared struct {
 	dsn   func(database string) string
 	// external servers outlive the binary: no template may stay behind there.
 	external bool
+	// alive is never closed: it is the supervisor's sign of life.
+	alive *os.File
 
 	mu        sync.Mutex
 	templates map[string]string
@@ -97,12 +99,12 @@ var server = sync.OnceValues(func() (*shared, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	private, err := supervise(ctx)
+	private, alive, err := supervise(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s := &shared{
-		admin: private.DSN("postgres", pg.Role), templates: map[string]string{},
+		admin: private.DSN("postgres", pg.Role), alive: alive, templates: map[string]string{},
 		dsn: func(database string) string { return private.DSN(database, pg.Role) },
 	}
 	return s, awaitBootstrap(ctx, private)
@@ -166,11 +168,11 @@ func migrate(ctx context.Context, dsn string, schemas []pg.Schema) error {
 func (s *shared) exec(ctx context.Context, statement string) error {
 	conn, err := pgx.Connect(ctx, s.admin)
 	if err != nil {
-		return fmt.Errorf("Postgres of the tests: %w", err)
+		return fmt.Errorf("the tests' Postgres: %w", err)
 	}
 	_, err = conn.Exec(ctx, statement)
 	if err = errors.Join(err, conn.Close(ctx)); err != nil {
-		return fmt.Errorf("Postgres of the tests: %s: %w", statement, err)
+		return fmt.Errorf("the tests' Postgres: %s: %w", statement, err)
 	}
 	return nil
 }

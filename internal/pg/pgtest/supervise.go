@@ -24,38 +24,35 @@ wait $server
 cd /
 rm -rf "$dir"`
 
-// pipe is never closed: it is the supervisor's sign of life.
-var pipe *os.File
-
-// supervise starts a private server. No goroutine waits for it, so that leak checks of tests stay clean.
-func supervise(ctx context.Context) (*cluster.Cluster, error) {
+// supervise starts a private server, which lives until the file is closed or the process ends. No goroutine waits for it,
+// so that leak checks of tests stay clean.
+func supervise(ctx context.Context) (*cluster.Cluster, *os.File, error) {
 	dir, err := os.MkdirTemp("", "sidelight-pg-")
 	if err != nil {
-		return nil, fmt.Errorf("directory of the Postgres of the tests: %w", err)
+		return nil, nil, fmt.Errorf("directory of the Postgres of the tests: %w", err)
 	}
 	private, err := cluster.Prepare(ctx, cluster.Config{Dir: dir})
 	if err != nil {
 		_ = os.RemoveAll(dir)
-		return nil, err
+		return nil, nil, err
 	}
 	reader, writer, err := os.Pipe()
 	if err != nil {
-		return nil, fmt.Errorf("pipe to the Postgres of the tests: %w", err)
+		return nil, nil, fmt.Errorf("pipe to the Postgres of the tests: %w", err)
 	}
-	defer reader.Close()
-	pipe = writer
+	defer func() { _ = reader.Close() }()
 	args := append([]string{"-c", script, "sh", dir, private.Program()}, private.Args()...)
-	cmd := private.Command("/bin/sh", append(args, "-c", "autovacuum=off", "-c", "max_connections=200")...)
+	cmd := private.Command(context.WithoutCancel(ctx), "/bin/sh", append(args, "-c", "autovacuum=off", "-c", "max_connections=200")...)
 	cmd.Stdin = reader
 	// A session of its own: Ctrl-C must not end the supervisor before it has cleaned up.
 	cmd.SysProcAttr.Setsid = true
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting the Postgres of the tests: %w", err)
+		return nil, nil, fmt.Errorf("starting the Postgres of the tests: %w", err)
 	}
 	if err := cmd.Process.Release(); err != nil {
-		return nil, fmt.Errorf("starting the Postgres of the tests: %w", err)
+		return nil, nil, fmt.Errorf("starting the Postgres of the tests: %w", err)
 	}
-	return private, nil
+	return private, writer, nil
 }
 
 // external is a server that someone else runs.
@@ -79,13 +76,13 @@ func fingerprint(schemas []pg.Schema) (string, error) {
 		if root == "" {
 			root = "."
 		}
-		fmt.Fprintf(hash, "%s\x00", schema.Name)
+		_, _ = fmt.Fprintf(hash, "%s\x00", schema.Name)
 		err := fs.WalkDir(schema.Migrations, root, func(path string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() {
 				return err
 			}
 			content, err := fs.ReadFile(schema.Migrations, path)
-			fmt.Fprintf(hash, "%s\x00%s\x00", path, content)
+			_, _ = fmt.Fprintf(hash, "%s\x00%s\x00", path, content)
 			return err
 		})
 		if err != nil {

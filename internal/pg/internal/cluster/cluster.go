@@ -98,8 +98,8 @@ func (c *Cluster) Args() []string {
 }
 
 // Command runs a program of the cluster as its user, in a directory that this user can enter.
-func (c *Cluster) Command(program string, args ...string) *exec.Cmd {
-	cmd := exec.Command(program, args...)
+func (c *Cluster) Command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = c.cfg.Dir
 	cmd.Env = []string{"PATH=" + c.bin + ":/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.credential}
@@ -132,14 +132,8 @@ func (c *Cluster) initialise(ctx context.Context) error {
 	if !c.cfg.Durable {
 		args = append(args, "--no-sync")
 	}
-	cmd := c.Command(filepath.Join(c.bin, "initdb"), args...)
+	cmd := c.Command(ctx, filepath.Join(c.bin, "initdb"), args...)
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
-	stop := context.AfterFunc(ctx, func() {
-		if cmd.Process != nil {
-			_ = cmd.Process.Kill()
-		}
-	})
-	defer stop()
 	output, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, lastLines(string(output), 5))

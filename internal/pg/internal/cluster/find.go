@@ -44,7 +44,7 @@ func findBin(data string) (string, error) {
 	case best == "":
 		return "", ErrNotInstalled
 	case bestVersion < oldest:
-		return "", fmt.Errorf("Postgres %d is too old: install %d or newer", bestVersion, oldest)
+		return "", fmt.Errorf("the newest Postgres here is %d: install %d or newer", bestVersion, oldest)
 	}
 	return best, nil
 }
@@ -88,7 +88,7 @@ func credentialFor(name string) (*syscall.Credential, error) {
 		return nil, fmt.Errorf("user of the private Postgres: %w", err)
 	}
 	if uid == 0 {
-		return nil, fmt.Errorf("Postgres refuses to run as %s: name an unprivileged user", name)
+		return nil, fmt.Errorf("user of the private Postgres: it refuses to run as %s, name an unprivileged user", name)
 	}
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 }
