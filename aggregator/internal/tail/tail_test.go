@@ -59,7 +59,7 @@ func TestBytesAreBounded(t *testing.T) {
 	}
 	require.LessOrEqual(t, r.bytes, int64(maxBytes))
 	items, dropped := r.take()
-	require.EqualValues(t, 1000, len(items)+int(dropped))
+	require.Equal(t, 1000, len(items)+int(dropped))
 }
 
 func TestAttacksOnly(t *testing.T) {

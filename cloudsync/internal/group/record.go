@@ -8,7 +8,7 @@ import (
 	detectionv1 "github.com/sidelight/sidelight/proto/gen/sidelight/detection/v1"
 )
 
-// A record is what is kept of one hit: its newest revision, and the newest word about its outcome. It is written as a
+// Record is what is kept of one hit: its newest revision, and the newest word about its outcome. It is written as a
 // CommitRequest of one hit and at most one outcome.
 type Record = cloudsyncv1.CommitRequest
 

@@ -60,7 +60,7 @@ func writeUntilKilled(dir string) {
 					return
 				}
 				// One write, which a kill does not halve.
-				_, _ = os.Stdout.WriteString(fmt.Sprintf("%d\n", n))
+				fmt.Fprintf(os.Stdout, "%d\n", n)
 			}
 		})
 	}

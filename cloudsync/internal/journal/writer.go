@@ -60,7 +60,7 @@ func (w *writer) Around(k group.Key, t time.Time) (before, after *detectionv1.At
 		}
 	}
 	if before == nil {
-		// Seek behind the last entry leaves the cursor on it, and Prev would skip it.
+		// Behind the last entry Seek finds nothing, and bbolt does not promise where Prev goes from there.
 		if found, _ = cursor.Seek(at); found != nil {
 			found, id = cursor.Prev()
 		} else {
