@@ -2,7 +2,21 @@ module github.com/sidelight/sidelight/e2e
 
 go 1.26.0
 
-require github.com/sidelight/sidelight/internal v0.0.0
+require (
+	connectrpc.com/connect v1.21.1
+	github.com/sidelight/sidelight/console v0.0.0-00010101000000-000000000000
+	github.com/sidelight/sidelight/internal v0.0.0
+	github.com/sidelight/sidelight/proto v0.0.0
+)
+
+require (
+	golang.org/x/net v0.62.0 // indirect
+	golang.org/x/sys v0.50.0 // indirect
+	golang.org/x/text v0.44.0 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20261005182115-fad411399dd8 // indirect
+	google.golang.org/grpc v1.85.0 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
+)
 
 require (
 	github.com/google/go-cmp v0.7.0 // indirect

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 
 	"github.com/sidelight/sidelight/processor/internal/decode"
@@ -37,9 +39,18 @@ func order(n int) *trafficv1.Exchange {
 func benchInspect(b *testing.B, x *trafficv1.Exchange) {
 	i := inspector(b)
 	b.ReportAllocs()
+	var v Verdict
 	for b.Loop() {
-		i.Inspect(x)
+		v = i.Inspect(x)
 	}
+	// What one exchange costs on the links behind the processor.
+	b.ReportMetric(float64(proto.Size(v.Observation)), "observation-B")
+	hits := 0
+	for _, h := range v.Hits {
+		hits += proto.Size(h)
+	}
+	b.ReportMetric(float64(hits), "hits-B")
+	b.ReportMetric(float64(proto.Size(v.Summary)), "summary-B")
 }
 
 func benchDecode(b *testing.B, x *trafficv1.Exchange) {

@@ -49,7 +49,7 @@ func run(m *testing.M) int {
 }
 
 // requireHost skips, loudly, where the demo cannot run.
-func requireHost(t *testing.T) {
+func requireHost(t testing.TB) {
 	t.Helper()
 	testkit.RequireRoot(t)
 	if output, err := exec.Command(binary, "check").CombinedOutput(); err != nil {
@@ -71,7 +71,7 @@ type demo struct {
 	dir    string
 }
 
-func startDemo(t *testing.T, args ...string) *demo {
+func startDemo(t testing.TB, args ...string) *demo {
 	t.Helper()
 	requireHost(t)
 	d := &demo{dir: t.TempDir()}
@@ -100,7 +100,7 @@ func startDemo(t *testing.T, args ...string) *demo {
 }
 
 // until reads lines up to the first that matches.
-func (d *demo) until(t *testing.T, pattern string) []string {
+func (d *demo) until(t testing.TB, pattern string) []string {
 	t.Helper()
 	want := regexp.MustCompile(pattern)
 	for d.lines.Scan() {
@@ -114,7 +114,7 @@ func (d *demo) until(t *testing.T, pattern string) []string {
 }
 
 // end reads the rest and gives the exit code and the last line.
-func (d *demo) end(t *testing.T) (code int, last string) {
+func (d *demo) end(t testing.TB) (code int, last string) {
 	t.Helper()
 	timer := time.AfterFunc(2*time.Minute, func() { _ = d.cmd.Process.Kill() })
 	defer timer.Stop()
@@ -153,7 +153,7 @@ func children(pid int) map[int]string {
 }
 
 // find gives the first process below the demo whose command line has the text.
-func (d *demo) find(t *testing.T, text string) int {
+func (d *demo) find(t testing.TB, text string) int {
 	t.Helper()
 	for pid, line := range children(d.cmd.Process.Pid) {
 		if strings.Contains(line, text) {
@@ -165,7 +165,7 @@ func (d *demo) find(t *testing.T, text string) int {
 }
 
 // leftNothing checks the folder, and that the processes that were there are gone.
-func (d *demo) leftNothing(t *testing.T, processes map[int]string) {
+func (d *demo) leftNothing(t testing.TB, processes map[int]string) {
 	t.Helper()
 	entries, err := os.ReadDir(d.dir)
 	require.NoError(t, err)

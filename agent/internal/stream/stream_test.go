@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/sidelight/sidelight/agent/internal/exchange"
 	"github.com/sidelight/sidelight/agent/internal/probe"
@@ -270,4 +271,7 @@ func BenchmarkExchange(b *testing.B) {
 		r.answer(ok)
 		r.table.Tick(r.mono)
 	}
+	// What one exchange costs on the link to the aggregator, and what was captured of it.
+	b.ReportMetric(float64(proto.Size(r.out[0])), "sent-B")
+	b.ReportMetric(float64(len(wire)+len(ok)), "captured-B")
 }

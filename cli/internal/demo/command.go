@@ -44,6 +44,7 @@ func Command() *cobra.Command {
 	cmd.Flags().StringVar(&seed, "seed", "random", "draws the requests: a number, or random")
 	cmd.Flags().StringVar(&opts.filters, "filters", "nginx", "what is mirrored: nginx, or none to see that nothing selected means nothing seen")
 	cmd.Flags().BoolVar(&opts.stay, "stay", false, "stay up with live traffic until Ctrl-C")
+	cmd.Flags().BoolVar(&opts.idle, "idle", false, "send nothing and stay up until Ctrl-C: for traffic of your own")
 	cmd.Flags().StringVar(&opts.listen, "listen", "127.0.0.1:8443", "where the console listens")
 	return cmd
 }

@@ -22,6 +22,7 @@ type options struct {
 	seed    uint64
 	filters string
 	stay    bool
+	idle    bool
 	listen  string
 }
 

@@ -12,8 +12,7 @@ const liveEvery = 200 * time.Millisecond
 
 // live keeps the shop busy until Ctrl-C: most requests are ordinary, now and then one is an attack.
 func (s *stage) live(ctx context.Context) error {
-	fmt.Fprintf(s.demo.out, "\nlive traffic goes on until Ctrl-C. Sign in at %s as admin with %s\n", s.state.ConsoleURL, s.console.password)
-	fmt.Fprintf(s.demo.out, "the certificate is this run's own, so your browser will warn you. The shop: curl http://%s/products\n", s.site.address)
+	s.invite("live traffic goes on")
 	client := &sender{address: s.site.address}
 	defer client.close()
 	ticker := time.NewTicker(liveEvery)
@@ -37,4 +36,16 @@ func (s *stage) live(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// idle leaves the traffic to the person.
+func (s *stage) idle(ctx context.Context) error {
+	s.invite("idle")
+	<-ctx.Done()
+	return nil
+}
+
+func (s *stage) invite(what string) {
+	fmt.Fprintf(s.demo.out, "\n%s until Ctrl-C. Sign in at %s as admin with %s\n", what, s.state.ConsoleURL, s.console.password)
+	fmt.Fprintf(s.demo.out, "the certificate is this run's own, so your browser will warn you. The shop: curl http://%s/products\n", s.site.address)
 }

@@ -54,6 +54,9 @@ func (s *stage) play(ctx context.Context) error {
 		return context.Cause(tailCtx)
 	case <-open:
 	}
+	if s.demo.opts.idle {
+		return s.idle(tailCtx)
+	}
 	if err := s.send(tailCtx); err != nil {
 		return err
 	}

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Measures what docs/benchmarks.md says: each stage by itself, then the whole product on this host.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+echo "machine: $(nproc) processors, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1), kernel $(uname -r), load $(cut -d' ' -f1 /proc/loadavg)"
+stage() { (cd "$1" && go test -run '^$' -bench "$2" -benchtime "${4:-1s}" "$3" | grep -E '^Benchmark'); }
+echo "== one stage at a time"
+stage agent 'BenchmarkRequest' ./internal/http1
+stage agent 'BenchmarkExchange' ./internal/stream
+stage aggregator 'BenchmarkMirror' .
+stage processor 'BenchmarkInspect' .
+stage apidiscovery 'BenchmarkAdd' ./internal/inventory
+stage cloudsync 'BenchmarkCommit' ./internal/journal
+echo "== the whole, on this host"
+stage e2e 'BenchmarkPipeline' ./local 1x
+stage e2e 'BenchmarkCurlToConsole' ./local 1x
