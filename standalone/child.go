@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/sidelight/sidelight/internal/logging"
 	"github.com/sidelight/sidelight/standalone/internal/child"
 )
@@ -28,10 +26,6 @@ func RunChild(ctx context.Context, name string, stderr io.Writer) error {
 		return fmt.Errorf("there is no child named %q", name)
 	}
 	cfg, err := told.Config.config()
-	if err == nil {
-		// What runs here never needs to gain a privilege, by a set-uid program or otherwise.
-		err = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-	}
 	if err == nil {
 		err = run(ctx, childEnv{cfg: cfg, handover: told, log: logging.New(cfg.Log, stderr), report: report})
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -85,7 +86,10 @@ func (s *site) runNginx(ctx context.Context, upstream string) error {
 		return fmt.Errorf("writing nginx.conf: %w", err)
 	}
 	cmd := exec.CommandContext(ctx, s.binary, "-p", s.dir, "-c", conf, "-e", filepath.Join(s.dir, "error.log"))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// A demo that is killed takes nginx along. The signal comes when this thread ends: it is kept until nginx has.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
 	output, err := cmd.CombinedOutput()

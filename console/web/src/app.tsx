@@ -1,4 +1,5 @@
 import { useQuery } from "@connectrpc/connect-query";
+import { useEffect } from "react";
 
 import { isSignedOut } from "./api";
 import { AttackPage } from "./attacks/page";
@@ -6,6 +7,7 @@ import { useChanges } from "./changes";
 import { EndpointPage } from "./endpoints/page";
 import { SessionService } from "./gen/sidelight/console/v1/ui_pb";
 import { NodePage } from "./nodes/page";
+import { Boundary } from "./parts/boundary";
 import { Link } from "./parts/link";
 import { Failure, Notice, Waiting } from "./parts/notice";
 import { ChangePassword } from "./session/change";
@@ -14,7 +16,7 @@ import { SignOut } from "./session/signout";
 import { href, usePlace } from "./url";
 
 export function App() {
-  const who = useQuery(SessionService.method.whoAmI, {});
+  const who = useQuery(SessionService.method.whoAmI, {}, { meta: { session: true }, staleTime: Infinity });
   if (who.isPending) return <Waiting />;
   if (who.error) return isSignedOut(who.error) ? <Login /> : <Failure error={who.error} again={() => void who.refetch()} />;
   if (who.data.mustChangePassword) return <ChangePassword user={who.data.user} />;
@@ -31,6 +33,10 @@ function House(props: { user: string }) {
   const place = usePlace();
   const live = useChanges();
   const room = place.path[0] ?? "attacks";
+  const name = rooms.find((r) => r.path === room)?.name;
+  useEffect(() => {
+    document.title = name ? `${name} – Sidelight` : "Sidelight";
+  }, [name]);
   return (
     <>
       <header className="top">
@@ -51,7 +57,9 @@ function House(props: { user: string }) {
         <SignOut />
       </header>
       <main>
-        <Room name={room} />
+        <Boundary key={room}>
+          <Room name={room} />
+        </Boundary>
       </main>
     </>
   );
@@ -68,7 +76,9 @@ function Room(props: { name: string }) {
     default:
       return (
         <Notice title="There is no such page">
-          <Link to="/">To the attacks</Link>
+          <p>
+            <Link to="/">To the attacks</Link>
+          </p>
         </Notice>
       );
   }

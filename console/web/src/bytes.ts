@@ -1,55 +1,85 @@
-// Attack text is written to be misread: it is shown byte by byte, and what is not plainly printable is an escape.
+// Attack text is written to be misread: it is shown byte by byte, and what is not plainly printable becomes an escape.
 
-// pieces cuts the evidence into what stands before the match, the match, and what stands behind.
-export function pieces(text: Uint8Array, textOffset: bigint, offset: bigint, length: bigint): [Uint8Array, Uint8Array, Uint8Array] {
-  const clamp = (n: bigint) => Number(n < 0n ? 0n : n > BigInt(text.length) ? BigInt(text.length) : n);
-  const start = clamp(offset - textOffset);
-  const end = clamp(offset - textOffset + length);
-  return [text.subarray(0, start), text.subarray(start, end), text.subarray(end)];
-}
+// A run is either text as it is, or escapes. The page shows the two differently, so that the six typed
+// characters "\x1b" cannot pass for one escape byte.
+export type Run = { text: string; escaped: boolean };
 
-const hidden = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Cn}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Variation_Selector}\u115f\u1160\u3164\uffa0]/u;
+// Categories that hide, reorder or control, and letters that are drawn as nothing. Blanks other than the ordinary space are
+// among them: they look like it.
+const hidden = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Cn}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Variation_Selector}\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0]/u;
+const blank = /\p{Zs}/u;
+const combining = /\p{M}/u;
 
-// show decodes UTF-8 where it is valid and writes \xNN for all else; a line's end is shown, and kept as one.
-export function show(bytes: Uint8Array): string {
-  let out = "";
+// More marks than this on one letter serve nobody but who wants to cover the lines around.
+const mostMarks = 2;
+
+// runs decodes UTF-8 where it is valid. With `lines`, line ends and tabs stay what they are; else they are escapes too.
+export function runs(bytes: Uint8Array, lines = false): Run[] {
+  const out: Run[] = [];
+  const put = (text: string, escaped: boolean) => {
+    const last = out[out.length - 1];
+    if (last?.escaped === escaped) last.text += text;
+    else out.push({ text, escaped });
+  };
+  let marks = 0;
   for (let i = 0; i < bytes.length; ) {
-    const size = sequence(bytes, i);
-    if (size === 0) {
-      out += escape(bytes[i] ?? 0);
-      i++;
+    const [point, size] = decode(bytes, i);
+    i += size;
+    if (point < 0) {
+      put(hex(bytes[i - 1] ?? 0), true);
+      marks = mostMarks;
       continue;
     }
-    const char = new TextDecoder().decode(bytes.subarray(i, i + size));
-    if (char === "\n") out += "\n";
-    else if (char === "\r") out += bytes[i + 1] === 0x0a ? "" : "\\r";
-    else if (char === "\t") out += "\\t";
-    else if (char === "" || hidden.test(char)) for (const b of bytes.subarray(i, i + size)) out += escape(b);
-    else out += char;
-    i += size;
+    const char = String.fromCodePoint(point);
+    const mark = combining.test(char);
+    marks = mark ? marks + 1 : 0;
+    if (lines && (char === "\n" || char === "\t")) put(char, false);
+    else if (hidden.test(char) || (blank.test(char) && char !== " ") || (mark && (marks > mostMarks || out.length === 0))) put(escape(point), true);
+    else put(char, false);
   }
   return out;
 }
 
-// line is show without line ends: for places that hold one line.
-export function line(bytes: Uint8Array): string {
-  return show(bytes).replaceAll("\n", "\\n");
+// line is runs as plain text: for titles and other places that hold a string.
+export function line(text: string): string {
+  return runs(new TextEncoder().encode(text))
+    .map((run) => run.text)
+    .join("");
 }
 
-function escape(b: number): string {
+function escape(point: number): string {
+  switch (point) {
+    case 0x0a:
+      return "\\n";
+    case 0x0d:
+      return "\\r";
+    case 0x09:
+      return "\\t";
+    default:
+      // \xNN above 7f is a byte that is no UTF-8; a character is never written so.
+      return point < 0x80 ? hex(point) : "\\u{" + point.toString(16) + "}";
+  }
+}
+
+function hex(b: number): string {
   return "\\x" + b.toString(16).padStart(2, "0");
 }
 
-// sequence gives the length of the valid UTF-8 sequence at i, 0 if there is none.
-function sequence(b: Uint8Array, i: number): number {
+const invalid: [number, number] = [-1, 1];
+
+// decode gives the code point at i and its length; a byte that starts no valid sequence is -1.
+function decode(b: Uint8Array, i: number): [number, number] {
   const first = b[i] ?? 0;
-  if (first < 0x80) return 1;
-  const size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc2 ? 2 : 0;
-  if (size === 0 || i + size > b.length) return 0;
-  try {
-    new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(b.subarray(i, i + size));
-    return size;
-  } catch {
-    return 0;
+  if (first < 0x80) return [first, 1];
+  const size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4 || i + size > b.length) return invalid;
+  let point = first & (0x7f >> size);
+  for (let n = 1; n < size; n++) {
+    const next = b[i + n] ?? 0;
+    if ((next & 0xc0) !== 0x80) return invalid;
+    point = (point << 6) | (next & 0x3f);
   }
+  const least = [0, 0, 0x80, 0x800, 0x10000][size] ?? 0;
+  const surrogate = point >= 0xd800 && point <= 0xdfff;
+  return point < least || point > 0x10ffff || surrogate ? invalid : [point, size];
 }

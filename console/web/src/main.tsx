@@ -5,7 +5,12 @@ import { createRoot } from "react-dom/client";
 
 import { queries, transport } from "./api";
 import { App } from "./app";
-import "./style.css";
+import "./style/base.css";
+import "./style/frame.css";
+import "./style/table.css";
+import "./style/panel.css";
+import "./style/labels.css";
+import "./style/nodes.css";
 
 const root = document.getElementById("root");
 if (root) {

@@ -1,63 +1,53 @@
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { useInfiniteQuery } from "@connectrpc/connect-query";
-import { useMemo } from "react";
+import { keepPreviousData } from "@tanstack/react-query";
+import { useCallback, useRef } from "react";
 
-import { attackTypes, count, typeName } from "../format";
 import { AttackService } from "../gen/sidelight/console/v1/ui_pb";
+import { More } from "../parts/more";
 import { Failure, Waiting } from "../parts/notice";
-import { go, href, usePlace } from "../url";
+import { count } from "../quantity";
+import { go, href, list as several, usePlace } from "../url";
 import { AttackDetail } from "./detail";
 import { NoAttacks } from "./empty";
+import { AttackFilters, spanOf } from "./filters";
+import { useSince } from "./since";
 import { AttackTable } from "./table";
-
-const spans: Record<string, number> = { "1h": 3600e3, "24h": 86400e3, "7d": 7 * 86400e3 };
 
 export function AttackPage() {
   const place = usePlace();
   const [, cluster, id] = place.path;
-  const type = place.query.get("type") ?? undefined;
-  const span = place.query.get("span") ?? undefined;
-  const since = useMemo(() => (span && spans[span] ? timestampFromMs(Date.now() - spans[span]) : undefined), [span]);
+  const filters = { type: place.query.get("type") ?? undefined, span: place.query.get("span") ?? undefined, cluster: place.query.get("cluster") ?? undefined };
+  const pages = useRef(0);
+  const since = useSince(spanOf(filters.span), useCallback(() => pages.current > 1, []));
   const list = useInfiniteQuery(
     AttackService.method.listAttacks,
-    { pageSize: 50, pageToken: "", types: type ? [type] : [], since },
-    { pageParamKey: "pageToken", getNextPageParam: (last) => last.nextPageToken || undefined },
+    { pageSize: 50, pageToken: "", types: several(filters.type), cluster: filters.cluster, since },
+    { pageParamKey: "pageToken", getNextPageParam: (last) => last.nextPageToken || undefined, placeholderData: keepPreviousData },
   );
-  const set = (query: Record<string, string | undefined>) => go(href(["attacks"], { type, span, ...query }));
+  pages.current = list.data?.pages.length ?? 0;
   const rows = list.data?.pages.flatMap((page) => page.attacks) ?? [];
+  const total = list.data?.pages[0]?.total ?? 0n;
   const selected = cluster !== undefined && id !== undefined;
   return (
     <div className={selected ? "split" : undefined}>
-      <section>
+      <section className="list">
         <div className="bar">
-          <h1>Attacks</h1>
-          <span className="total">{list.data ? count(list.data.pages[0]?.total ?? 0n) : ""}</span>
-          <select aria-label="Type" value={type ?? ""} onChange={(e) => set({ type: e.target.value })}>
-            <option value="">All types</option>
-            {attackTypes.map((t) => (
-              <option key={t} value={t}>
-                {typeName(t)}
-              </option>
-            ))}
-          </select>
-          <select aria-label="Time" value={span ?? ""} onChange={(e) => set({ span: e.target.value })}>
-            <option value="">Any time</option>
-            <option value="1h">Last hour</option>
-            <option value="24h">Last 24 hours</option>
-            <option value="7d">Last 7 days</option>
-          </select>
+          <h1>
+            Attacks {list.data && <span className="total">{count(total)}</span>}
+          </h1>
+          <AttackFilters {...filters} set={(change) => go(href(["attacks"], { ...filters, ...change }))} />
         </div>
         {list.isPending && <Waiting />}
         {list.error && <Failure error={list.error} again={() => void list.refetch()} />}
-        {list.data && rows.length === 0 && <NoAttacks filtered={Boolean(type ?? span)} />}
-        {rows.length > 0 && <AttackTable rows={rows} selected={id} query={{ type, span }} />}
-        {list.hasNextPage && (
-          <button onClick={() => void list.fetchNextPage()} disabled={list.isFetchingNextPage}>
-            Older attacks
-          </button>
+        {list.data && rows.length === 0 && <NoAttacks filtered={Object.values(filters).some(Boolean)} />}
+        {rows.length > 0 && (
+          <>
+            <AttackTable rows={rows} selected={id} query={filters} />
+            <More shown={rows.length} total={total} has={list.hasNextPage} busy={list.isFetchingNextPage} next={() => void list.fetchNextPage()} />
+          </>
         )}
       </section>
-      {selected && <AttackDetail cluster={cluster} id={id} close={href(["attacks"], { type, span })} />}
+      {selected && <AttackDetail key={cluster + "/" + id} cluster={cluster} id={id} close={href(["attacks"], filters)} />}
     </div>
   );
 }

@@ -1,68 +1,120 @@
-import { line, pieces, show } from "../bytes";
-import { enumWord, outcome, time } from "../format";
-import type { Evidence, Hit } from "../gen/sidelight/detection/v1/hit_pb";
+import type { Hit, RequestSummary } from "../gen/sidelight/detection/v1/hit_pb";
 import { Client_Source } from "../gen/sidelight/traffic/v1/connection_pb";
-import type { Workload } from "../gen/sidelight/traffic/v1/workload_pb";
+import { OutcomeWord, Status } from "../parts/badges";
+import { Bytes } from "../parts/bytes";
+import { Method } from "../parts/method";
+import { Moment } from "../parts/moment";
+import { source } from "../words";
+import { Marked } from "./evidence";
+import { addressText, WorkloadName } from "./workload";
 
-export function Sample(props: { hit: Hit }) {
+export function Sample(props: { hit: Hit; open: boolean }) {
   const hit = props.hit;
   const request = hit.request;
   return (
     <article className="sample">
-      {hit.evidence && <Marked evidence={hit.evidence} />}
+      <header>
+        <Moment at={hit.observedAt} />
+        {request && (
+          <span className="line">
+            <Method name={request.method} />
+            <code>
+              <Bytes of={request.path} />
+            </code>
+          </span>
+        )}
+      </header>
+      {hit.evidence && <Marked point={hit.point} evidence={hit.evidence} />}
       <dl>
-        <dt>Time</dt>
-        <dd>{time(hit.observedAt)}</dd>
-        <dt>Client</dt>
-        <dd>
-          {request?.client?.address} <span className="hint">({enumWord(Client_Source[request?.client?.source ?? 0], "SOURCE_")})</span>
-        </dd>
-        <dt>Workload</dt>
-        <dd>{workload(request?.workload)}</dd>
-        <dt>Answer</dt>
-        <dd>
-          {request?.status ? request.status : "none yet"} <span className="hint">{outcome(hit.outcome)}</span>
-        </dd>
+        {request && (
+          <>
+            <dt>Answer</dt>
+            <dd>
+              <Status code={request.status} /> <OutcomeWord of={hit.outcome} />
+            </dd>
+            <Who request={request} />
+          </>
+        )}
         <dt>Rules</dt>
-        <dd>{hit.rules.join(", ")}</dd>
+        <dd>{hit.rules.length === 0 ? "–" : hit.rules.map((rule) => <code key={rule} className="chip">{rule}</code>)}</dd>
         {hit.references.length > 0 && (
           <>
             <dt>References</dt>
-            <dd>{hit.references.join(", ")}</dd>
+            <dd>
+              {hit.references.map((r) => (
+                <code key={r} className="chip">
+                  <Bytes of={r} />
+                </code>
+              ))}
+            </dd>
+          </>
+        )}
+        {hit.hops.length > 0 && (
+          <>
+            <dt>Also seen at</dt>
+            <dd>
+              {hit.hops.map((hop, i) => (
+                <span key={i} className="hop">
+                  <Bytes of={hop.service} /> <Status code={hop.status} />
+                </span>
+              ))}
+            </dd>
           </>
         )}
       </dl>
       {request && request.maskedRequest.length > 0 && (
-        <details>
+        <details open={props.open}>
           <summary>Request, masked</summary>
-          <pre>{show(request.maskedRequest)}</pre>
+          <pre>
+            <Bytes of={request.maskedRequest} lines />
+          </pre>
         </details>
       )}
     </article>
   );
 }
 
-// Marked shows the matched bytes in place.
-export function Marked(props: { evidence: Evidence }) {
-  const e = props.evidence;
-  const [before, match, after] = pieces(e.text, e.textOffset, e.offset, e.length);
+function Who(props: { request: RequestSummary }) {
+  const r = props.request;
+  // Where the client's address is the connection's own, saying it twice helps nobody.
+  const peer = r.client?.source === Client_Source.PEER ? "" : addressText(r.peer);
   return (
-    <p className="evidence">
-      <code>
-        {e.textOffset > 0n && "…"}
-        {line(before)}
-        <mark>{line(match)}</mark>
-        {line(after)}
-      </code>
-      {e.decoding.length > 0 && <span className="hint"> after decoding: {e.decoding.join(" → ")}</span>}
-      {e.wholeValue && <span className="hint"> the exact bytes could not be placed; this is the whole value</span>}
-    </p>
+    <>
+      <dt>Client</dt>
+      <dd>
+        <code>
+          <Bytes of={r.client?.address || "unknown"} />
+        </code>{" "}
+        <span className="quiet">{source(r.client?.source ?? 0)}</span>
+        {peer && (
+          <span className="quiet">
+            {" "}
+            · connected from <code>{peer}</code>
+          </span>
+        )}
+      </dd>
+      <dt>Workload</dt>
+      <dd>
+        <WorkloadName of={r.workload} />
+      </dd>
+      {r.userAgent && (
+        <>
+          <dt>User agent</dt>
+          <dd>
+            <Bytes of={r.userAgent} />
+          </dd>
+        </>
+      )}
+      {r.traceId && (
+        <>
+          <dt>Trace</dt>
+          <dd>
+            <code>
+              <Bytes of={r.traceId} />
+            </code>
+          </dd>
+        </>
+      )}
+    </>
   );
-}
-
-function workload(w: Workload | undefined): string {
-  if (!w) return "–";
-  if (w.pod) return [w.namespace, w.pod, w.container].filter(Boolean).join(" / ");
-  const process = w.process ? ` (${w.process.executable}, pid ${w.process.pid})` : "";
-  return `${w.service} on ${w.node}${process}`;
 }

@@ -1,56 +1,82 @@
-import { count, enumWord, time } from "../format";
+import { line } from "../bytes";
 import type { Endpoint } from "../gen/sidelight/inventory/v1/endpoint_pb";
-import { AuthScheme } from "../gen/sidelight/inventory/v1/observation_pb";
+import { Bytes } from "../parts/bytes";
+import { Changing } from "../parts/changing";
 import { Link } from "../parts/link";
 import { Method } from "../parts/method";
-import { href } from "../url";
+import { Moment } from "../parts/moment";
+import { stepRows } from "../parts/rows";
+import { count } from "../quantity";
+import { href, type Query } from "../url";
+import { Answers } from "./answers";
+import { Auth, Classes } from "./labels";
 import { Template } from "./template";
 
-export function EndpointTable(props: { rows: Endpoint[]; selected?: string }) {
+export function EndpointTable(props: { rows: Endpoint[]; selected?: string; query: Query }) {
   return (
-    <table>
+    <table className="endpoints" onKeyDown={stepRows}>
       <thead>
         <tr>
-          <th>Endpoint</th>
-          <th>Host</th>
-          <th>Service</th>
+          <th className="target">Endpoint</th>
+          <th className="service">Service</th>
           <th className="number">Requests</th>
-          <th>Answers</th>
-          <th className="number">Parameters</th>
-          <th>Authentication</th>
-          <th>Last seen</th>
+          <th className="answers">Answers</th>
+          <th className="number params">Params</th>
+          <th className="auth">Auth</th>
+          <th className="classes">Sensitive</th>
+          <th className="first">First seen</th>
+          <th className="time">Last seen</th>
         </tr>
       </thead>
       <tbody>
         {props.rows.map((e) => (
-          <tr key={e.cluster + e.id} className={e.id === props.selected ? "selected" : undefined}>
-            <td className="target">
-              <Method name={e.method} />{" "}
-              <Link to={href(["apis", e.cluster, e.id])} className="path">
-                <Template text={e.pathTemplate} />
-              </Link>
-            </td>
-            <td className="host">{e.host}</td>
-            <td>{e.service}</td>
-            <td className="number">{count(e.requestCount)}</td>
-            <td>
-              <Classes counts={e.statusClasses} />
-            </td>
-            <td className="number">{e.parameters.length}</td>
-            <td>{e.authSchemes.map((s) => enumWord(AuthScheme[s], "AUTH_SCHEME_")).join(", ")}</td>
-            <td className="time">{time(e.lastSeen)}</td>
-          </tr>
+          <Row key={e.cluster + "/" + e.id} endpoint={e} selected={e.id === props.selected} to={href(["apis", e.cluster, e.id], props.query)} />
         ))}
       </tbody>
     </table>
   );
 }
 
-// Classes shows how many answers there were of each kind.
-function Classes(props: { counts: bigint[] }) {
+function Row(props: { endpoint: Endpoint; selected: boolean; to: string }) {
+  const e = props.endpoint;
   return (
-    <span className="classes">
-      {props.counts.map((n, i) => (n > 0n ? <span key={i} className={`class c${i + 1}`}>{`${i + 1}xx ${count(n)}`}</span> : null))}
-    </span>
+    <tr className={props.selected ? "selected" : undefined}>
+      <td className="target">
+        <span className="where" title={line(`${e.method} ${e.host}${e.pathTemplate}`)}>
+          <Method name={e.method} />
+          <span className="address">
+            <span className="host">
+              <Bytes of={e.host} />
+            </span>
+            <Link to={props.to} className="row path" current={props.selected}>
+              <Template text={e.pathTemplate} />
+            </Link>
+          </span>
+        </span>
+      </td>
+      <td className="service">
+        <Bytes of={e.service} />
+      </td>
+      <td className="number">
+        <Changing value={e.requestCount} />
+        <span className="label"> {e.requestCount === 1n ? "request" : "requests"}</span>
+      </td>
+      <td className="answers">
+        <Answers counts={e.statusClasses} />
+      </td>
+      <td className="number params">{count(e.parameters.length)}</td>
+      <td className="auth">
+        <Auth schemes={e.authSchemes} />
+      </td>
+      <td className="classes">
+        <Classes of={e.parameters.flatMap((p) => p.classes)} />
+      </td>
+      <td className="first">
+        <Moment at={e.firstSeen} />
+      </td>
+      <td className="time">
+        <Moment at={e.lastSeen} />
+      </td>
+    </tr>
   );
 }

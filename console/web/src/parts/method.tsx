@@ -1,5 +1,14 @@
-// Method is a badge. An attacker may send any word: only known ones have a colour.
+import { line } from "../bytes";
+
+const known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+
+// Method is a badge. A client may send any word: only known ones have a colour.
 export function Method(props: { name: string }) {
-  const known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"].includes(props.name);
-  return <span className={"method " + (known ? props.name.toLowerCase() : "other")}>{props.name.slice(0, 16)}</span>;
+  const colour = known.includes(props.name) ? props.name.toLowerCase() : "other";
+  const text = line(props.name);
+  return (
+    <span className={"method " + colour} title={text.length > 12 ? text : undefined}>
+      {text.length > 12 ? text.slice(0, 11) + "…" : text || "–"}
+    </span>
+  );
 }

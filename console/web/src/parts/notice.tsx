@@ -16,7 +16,11 @@ export function Failure(props: { error: unknown; again?: () => void }) {
     <section className="notice failure" role="alert">
       <h2>That did not work</h2>
       <p>{sentence(props.error)}</p>
-      {props.again && <button onClick={props.again}>Try again</button>}
+      {props.again && (
+        <button type="button" onClick={props.again}>
+          Try again
+        </button>
+      )}
     </section>
   );
 }

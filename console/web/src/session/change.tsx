@@ -17,10 +17,11 @@ export function ChangePassword(props: { user: string }) {
   return (
     <Card title="Choose a password">
       <form onSubmit={submit}>
-        <p>The one-time secret is used up. Choose a password for {props.user}.</p>
+        <p>The one-time secret is used up. Choose the password that <b>{props.user}</b> signs in with from now on.</p>
+        <p className="quiet">At least 12 characters. A few words in a row are easy to keep and hard to guess.</p>
         <label>
           New password
-          <input name="new" type="password" autoComplete="new-password" value={first} onChange={(e) => setFirst(e.target.value)} required autoFocus />
+          <input name="new" type="password" autoComplete="new-password" value={first} onChange={(e) => setFirst(e.target.value)} required minLength={12} maxLength={256} autoFocus />
         </label>
         <label>
           Once more
@@ -28,11 +29,11 @@ export function ChangePassword(props: { user: string }) {
         </label>
         {(differ || change.error) && (
           <p className="wrong" role="alert">
-            {differ ? "The two differ." : sentence(change.error)}
+            {differ ? "The two passwords differ." : sentence(change.error)}
           </p>
         )}
         <button className="primary" disabled={change.isPending || differ}>
-          Keep it
+          Set the password
         </button>
       </form>
     </Card>

@@ -33,7 +33,7 @@ export function Login() {
           Sign in
         </button>
       </form>
-      <p className="hint">The first time, use the one-time secret that Sidelight printed when it started.</p>
+      <p className="quiet">The first time, sign in as <b>admin</b> with the one-time secret that Sidelight printed when it started. It holds for 15 minutes and one use.</p>
     </Card>
   );
 }

@@ -6,7 +6,7 @@ import { SessionService } from "../gen/sidelight/console/v1/ui_pb";
 export function SignOut() {
   const logout = useMutation(SessionService.method.logout, { onSettled: () => queries.resetQueries() });
   return (
-    <button className="quiet" onClick={() => logout.mutate({})}>
+    <button type="button" className="plain" onClick={() => logout.mutate({})}>
       Sign out
     </button>
   );
