@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/sidelight/sidelight/aggregator"
 	"github.com/sidelight/sidelight/apidiscovery"
@@ -183,6 +184,8 @@ func (s *services) apidiscovery(dsn config.Secret) error {
 	cfg.Database = pg.DefaultConfig()
 	cfg.Database.DSN = dsn
 	cfg.CloudSync = s.client("cloudsync")
+	// On one host a second's delay is what a person notices, and one more small write is not.
+	cfg.PushCountersEvery = config.Duration(time.Second)
 	cfg.Admission.Requests = s.env.cfg.Inventory.MinRequests
 	service, err := apidiscovery.New(cfg, apidiscovery.Deps{
 		Log: s.env.log.With(logkey.Part, "apidiscovery"), TLS: s.source("apidiscovery"), Listener: s.listeners["apidiscovery"],

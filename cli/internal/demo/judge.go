@@ -2,6 +2,7 @@ package demo
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -105,28 +106,26 @@ func expectation(list []cases.Expectation) string {
 // endpointRow holds one endpoint against the shop's route table.
 type endpointRow struct {
 	route, found string
-	requests     uint64
 	good         bool
 }
 
 func judgeEndpoints(found []*inventoryv1.Endpoint) []endpointRow {
-	requests := map[string]uint64{}
+	extra := map[string]bool{}
 	for _, e := range found {
-		requests[e.GetMethod()+" "+e.GetPathTemplate()] += e.GetRequestCount()
+		extra[e.GetMethod()+" "+e.GetPathTemplate()] = true
 	}
 	var rows []endpointRow
 	for _, route := range shop.Routes() {
 		name := route.Method + " " + route.Template
-		n, ok := requests[name]
-		r := endpointRow{route: name, requests: n, good: ok}
-		if ok {
+		r := endpointRow{route: name, good: extra[name]}
+		if r.good {
 			r.found = name
 		}
 		rows = append(rows, r)
-		delete(requests, name)
+		delete(extra, name)
 	}
-	for name, n := range requests {
-		rows = append(rows, endpointRow{found: name, requests: n})
+	for _, name := range slices.Sorted(maps.Keys(extra)) {
+		rows = append(rows, endpointRow{found: name})
 	}
 	return rows
 }

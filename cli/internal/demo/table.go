@@ -24,9 +24,9 @@ func printTraffic(out io.Writer, rows []row) {
 // printEndpoints prints the shop's routes beside what was found.
 func printEndpoints(out io.Writer, rows []endpointRow) {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "\n\tROUTE OF THE SHOP\tENDPOINT FOUND\tREQUESTS\t")
+	fmt.Fprintln(table, "\n\tROUTE OF THE SHOP\tENDPOINT FOUND\t")
 	for _, r := range rows {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t\n", mark(r.good), orDash(r.route), render.Terminal(orDash(r.found)), r.requests)
+		fmt.Fprintf(table, "%s\t%s\t%s\t\n", mark(r.good), orDash(r.route), render.Terminal(orDash(r.found)))
 	}
 	_ = table.Flush()
 }
