@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -64,24 +65,43 @@ func (r *running) cpu(t testing.TB, text string) float64 {
 // load sends n requests over one kept connection.
 func load(t testing.TB, address string, n int, request func(int) string) {
 	t.Helper()
-	conn, err := net.Dial("tcp", address)
-	require.NoError(t, err)
-	defer conn.Close()
-	reader := bufio.NewReader(conn)
+	require.NoError(t, play(address, n, request))
+}
+
+func play(address string, n int, request func(int) string) error {
+	var (
+		conn   net.Conn
+		reader *bufio.Reader
+		err    error
+	)
 	for i := range n {
-		_, err := io.WriteString(conn, request(i))
-		require.NoError(t, err)
-		answer, err := http.ReadResponse(reader, nil)
-		require.NoError(t, err)
-		_, err = io.Copy(io.Discard, answer.Body)
-		require.NoError(t, err)
-		if answer.Close {
-			require.NoError(t, conn.Close())
-			conn, err = net.Dial("tcp", address)
-			require.NoError(t, err)
+		if conn == nil {
+			if conn, err = net.Dial("tcp", address); err != nil {
+				return err
+			}
 			reader = bufio.NewReader(conn)
 		}
+		if _, err := io.WriteString(conn, request(i)); err != nil {
+			return errors.Join(err, conn.Close())
+		}
+		answer, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			return errors.Join(err, conn.Close())
+		}
+		if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+			return errors.Join(err, conn.Close())
+		}
+		if answer.Close {
+			if err := conn.Close(); err != nil {
+				return err
+			}
+			conn = nil
+		}
 	}
+	if conn == nil {
+		return nil
+	}
+	return conn.Close()
 }
 
 func ordinary(int) string {
@@ -137,10 +157,11 @@ func BenchmarkCurlToConsole(b *testing.B) {
 		attacks := r.signIn(b)
 		sent := make([]time.Time, n)
 		visible := make([]time.Duration, 0, n)
+		played := make(chan error, 1)
 		go func() {
 			ticker := time.NewTicker(pace)
 			defer ticker.Stop()
-			load(b, r.shop, n, func(i int) string {
+			played <- play(r.shop, n, func(i int) string {
 				<-ticker.C
 				sent[i] = time.Now()
 				return fmt.Sprintf("GET /bench?file=/etc/passwd&n=%d HTTP/1.1\r\nHost: shop.example.org\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\n\r\n", i)
@@ -160,6 +181,7 @@ func BenchmarkCurlToConsole(b *testing.B) {
 			}
 			<-time.After(5 * time.Millisecond)
 		}
+		require.NoError(b, <-played)
 		require.Len(b, visible, n)
 		slices.Sort(visible)
 		b.ReportMetric(float64(visible[n/2].Milliseconds()), "p50-ms")

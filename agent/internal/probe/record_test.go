@@ -13,7 +13,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var e Event
 		if decode(raw, &e) == nil {
-			require.True(t, len(e.Data) <= len(raw)-headerSize)
+			require.LessOrEqual(t, headerSize+len(e.Data), len(raw))
 		}
 	})
 }

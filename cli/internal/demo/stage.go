@@ -48,7 +48,10 @@ func (s *stage) play(ctx context.Context) error {
 		stop(err)
 		tailEnd <- err
 	}()
-	defer func() { stop(nil); _ = <-tailEnd }()
+	defer func() {
+		stop(nil)
+		<-tailEnd //nolint:errcheck // it only says that the tail was ended from here
+	}()
 	select {
 	case <-tailCtx.Done():
 		return context.Cause(tailCtx)
