@@ -41,11 +41,17 @@ func newBrowser(t *testing.T) *browser {
 		chromedp.IgnoreCertErrors, chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
 	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, stop := chromedp.NewContext(allocator)
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	t.Cleanup(func() { cancel(); stop(); stopAllocator() })
-	b := &browser{ctx: ctx, origins: map[string]bool{}}
-	chromedp.ListenTarget(ctx, b.hear)
-	require.NoError(t, chromedp.Run(ctx, network.Enable(), log.Enable(), runtime.Enable()))
+	limited, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	t.Cleanup(func() {
+		// Waits until the browser has ended: it writes to its profile until then.
+		_ = chromedp.Cancel(ctx)
+		cancel()
+		stop()
+		stopAllocator()
+	})
+	b := &browser{ctx: limited, origins: map[string]bool{}}
+	chromedp.ListenTarget(limited, b.hear)
+	require.NoError(t, chromedp.Run(limited, network.Enable(), log.Enable(), runtime.Enable()))
 	return b
 }
 
