@@ -7,6 +7,7 @@ require (
 	github.com/sidelight/sidelight/internal v0.0.0
 	github.com/sidelight/sidelight/proto v0.0.0
 	github.com/stretchr/testify v1.12.1
+	go.uber.org/goleak v1.3.0
 	golang.org/x/sys v0.50.0
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12

@@ -9,6 +9,13 @@ declare -A packages=(
 	[test]='nginx-light postgresql chromium'
 	[gen]='clang-16 llvm-16 libbpf-dev'
 )
+# The page is built with Node 20.19 or newer; Debian 12's own is older, so its absence is said rather than mended wrongly.
+case " $* " in *" gen "*)
+	node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' 2>/dev/null || {
+		echo "setup: building the console's page needs Node 20.19 or newer, and npm: install them from nodejs.org" >&2
+		exit 1
+	} ;;
+esac
 want=()
 for set in "$@"; do
 	for package in ${packages[$set]:?"no set named $set: want demo, test or gen"}; do

@@ -1,4 +1,3 @@
 module github.com/sidelight/sidelight/examples/shop
 
 go 1.26.0
-
