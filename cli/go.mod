@@ -12,6 +12,7 @@ require (
 	github.com/sidelight/sidelight/proto v0.0.0
 	github.com/sidelight/sidelight/standalone v0.0.0
 	github.com/spf13/cobra v1.10.2
+	github.com/stretchr/testify v1.12.1
 	go.yaml.in/yaml/v3 v3.0.6
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12

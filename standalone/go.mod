@@ -11,6 +11,7 @@ require (
 	github.com/sidelight/sidelight/internal v0.0.0
 	github.com/sidelight/sidelight/internal/pg v0.0.0
 	github.com/sidelight/sidelight/processor v0.0.0
+	github.com/stretchr/testify v1.12.1
 	go.yaml.in/yaml/v3 v3.0.6
 	golang.org/x/sys v0.50.0
 )

@@ -110,3 +110,16 @@ func TestNeverItself(t *testing.T) {
 	}
 	require.NotEmpty(t, set, "the filter selects everything else")
 }
+
+func FuzzProc(f *testing.F) {
+	f.Add("42 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 777 20")
+	f.Add("   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 x")
+	f.Add("0::/system.slice/nginx.service")
+	f.Fuzz(func(t *testing.T, text string) {
+		_, _, _ = parseStat(text)
+		if inode, _, ok := parseListener(text); ok {
+			require.NotZero(t, inode)
+		}
+		_ = unitOf(parseCgroup(text))
+	})
+}
