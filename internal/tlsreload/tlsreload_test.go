@@ -62,6 +62,9 @@ func TestHandshakes(t *testing.T) {
 	require.NoError(t, call(address, pki["client"].Client("server")))
 	require.Error(t, call(address, pki["client"].Client("other")), "another server than wanted")
 	require.Error(t, call(address, stranger["client"].Client("server")), "another CA")
+	careless := stranger["client"].Client("server")
+	careless.VerifyConnection = nil
+	require.Error(t, call(address, careless), "the server does not know the client's CA")
 	require.Error(t, call(address, &tls.Config{InsecureSkipVerify: true}), "no client certificate")
 	old := pki["client"].Client("server")
 	old.MinVersion, old.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
