@@ -107,9 +107,13 @@ func tryLoad() Finding {
 	return f
 }
 
+// seeCheck ends the errors of a start that fails.
+const seeCheck = " (`sidelight check` says what this host lacks)"
+
 func firstLine(err error) string {
 	text, _, _ := strings.Cut(err.Error(), "\n")
-	return text
+	// Whoever reads this asked already.
+	return strings.TrimSuffix(text, seeCheck)
 }
 
 func lastLine(log []string) string {

@@ -28,7 +28,7 @@ func load(cfg Config, budget [2]uint32) (*loaded, error) {
 	spec.Maps["ring"].MaxEntries = cfg.RingBytes
 	l := &loaded{}
 	if err := spec.LoadAndAssign(&l.objects, nil); err != nil {
-		return nil, fmt.Errorf("loading BPF programs: %w (`sidelight check` says what this host lacks)", err)
+		return nil, fmt.Errorf("loading BPF programs: %w%s", err, seeCheck)
 	}
 	if l.reader, err = ringbuf.NewReader(l.objects.Ring); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the ring buffer: %w", err), l.objects.Close())
@@ -53,7 +53,7 @@ func (l *loaded) attach() error {
 	for _, program := range []*ebpf.Program{l.objects.SlFork, l.objects.SlExit, l.objects.SlSetState, l.objects.SlSysExit} {
 		attached, err := link.AttachTracing(link.TracingOptions{Program: program})
 		if err != nil {
-			return fmt.Errorf("attaching %s: %w (`sidelight check` says what this host lacks)", program, err)
+			return fmt.Errorf("attaching %s: %w%s", program, err, seeCheck)
 		}
 		l.links = append(l.links, attached)
 	}
