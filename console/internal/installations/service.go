@@ -20,6 +20,7 @@ import (
 
 // Service answers InstallationService.
 type Service struct {
+	consolev1connect.UnimplementedInstallationServiceHandler
 	registry *Registry
 	log      *slog.Logger
 }

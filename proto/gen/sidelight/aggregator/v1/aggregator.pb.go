@@ -33,6 +33,7 @@ type MirrorRequest struct {
 	//	*MirrorRequest_Hello
 	//	*MirrorRequest_Batch
 	//	*MirrorRequest_Status
+	//	*MirrorRequest_Heartbeat
 	Message       isMirrorRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -102,6 +103,15 @@ func (x *MirrorRequest) GetStatus() *v1.PartStatus {
 	return nil
 }
 
+func (x *MirrorRequest) GetHeartbeat() *Heartbeat {
+	if x != nil {
+		if x, ok := x.Message.(*MirrorRequest_Heartbeat); ok {
+			return x.Heartbeat
+		}
+	}
+	return nil
+}
+
 type isMirrorRequest_Message interface {
 	isMirrorRequest_Message()
 }
@@ -119,11 +129,17 @@ type MirrorRequest_Status struct {
 	Status *v1.PartStatus `protobuf:"bytes,3,opt,name=status,proto3,oneof"`
 }
 
+type MirrorRequest_Heartbeat struct {
+	Heartbeat *Heartbeat `protobuf:"bytes,4,opt,name=heartbeat,proto3,oneof"`
+}
+
 func (*MirrorRequest_Hello) isMirrorRequest_Message() {}
 
 func (*MirrorRequest_Batch) isMirrorRequest_Message() {}
 
 func (*MirrorRequest_Status) isMirrorRequest_Message() {}
+
+func (*MirrorRequest_Heartbeat) isMirrorRequest_Message() {}
 
 type Hello struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -131,8 +147,10 @@ type Hello struct {
 	BootId  string                 `protobuf:"bytes,2,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
 	Version string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
 	// Agent's clocks at the moment of sending.
-	Wall          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=wall,proto3" json:"wall,omitempty"`
-	MonoNs        uint64                 `protobuf:"varint,5,opt,name=mono_ns,json=monoNs,proto3" json:"mono_ns,omitempty"`
+	Wall   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=wall,proto3" json:"wall,omitempty"`
+	MonoNs uint64                 `protobuf:"varint,5,opt,name=mono_ns,json=monoNs,proto3" json:"mono_ns,omitempty"`
+	// When this life of the agent began, on its wall clock.
+	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -202,18 +220,73 @@ func (x *Hello) GetMonoNs() uint64 {
 	return 0
 }
 
+func (x *Hello) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+// Heartbeat comes every second, and whenever an agent stops.
+type Heartbeat struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Every exchange that began earlier, on the agent's monotonic clock, is acknowledged.
+	WatchedUntilMonoNs uint64 `protobuf:"varint,1,opt,name=watched_until_mono_ns,json=watchedUntilMonoNs,proto3" json:"watched_until_mono_ns,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *Heartbeat) Reset() {
+	*x = Heartbeat{}
+	mi := &file_sidelight_aggregator_v1_aggregator_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Heartbeat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Heartbeat) ProtoMessage() {}
+
+func (x *Heartbeat) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_aggregator_v1_aggregator_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
+func (*Heartbeat) Descriptor() ([]byte, []int) {
+	return file_sidelight_aggregator_v1_aggregator_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Heartbeat) GetWatchedUntilMonoNs() uint64 {
+	if x != nil {
+		return x.WatchedUntilMonoNs
+	}
+	return 0
+}
+
 type Batch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Grows by one per batch of this agent's life; a resend keeps it.
-	Sequence      uint64          `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	Exchanges     []*v11.Exchange `protobuf:"bytes,2,rep,name=exchanges,proto3" json:"exchanges,omitempty"`
+	Sequence  uint64          `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Exchanges []*v11.Exchange `protobuf:"bytes,2,rep,name=exchanges,proto3" json:"exchanges,omitempty"`
+	// What exchanges of the batch share, named by their `workload_ref`, instead of once in each.
+	Workloads     []*v11.Workload `protobuf:"bytes,3,rep,name=workloads,proto3" json:"workloads,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Batch) Reset() {
 	*x = Batch{}
-	mi := &file_sidelight_aggregator_v1_aggregator_proto_msgTypes[2]
+	mi := &file_sidelight_aggregator_v1_aggregator_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -225,7 +298,7 @@ func (x *Batch) String() string {
 func (*Batch) ProtoMessage() {}
 
 func (x *Batch) ProtoReflect() protoreflect.Message {
-	mi := &file_sidelight_aggregator_v1_aggregator_proto_msgTypes[2]
+	mi := &file_sidelight_aggregator_v1_aggregator_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -238,7 +311,7 @@ func (x *Batch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Batch.ProtoReflect.Descriptor instead.
 func (*Batch) Descriptor() ([]byte, []int) {
-	return file_sidelight_aggregator_v1_aggregator_proto_rawDescGZIP(), []int{2}
+	return file_sidelight_aggregator_v1_aggregator_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Batch) GetSequence() uint64 {
@@ -251,6 +324,13 @@ func (x *Batch) GetSequence() uint64 {
 func (x *Batch) GetExchanges() []*v11.Exchange {
 	if x != nil {
 		return x.Exchanges
+	}
+	return nil
+}
+
+func (x *Batch) GetWorkloads() []*v11.Workload {
+	if x != nil {
+		return x.Workloads
 	}
 	return nil
 }
@@ -268,7 +348,7 @@ type MirrorResponse struct {
 
 func (x *MirrorResponse) Reset() {
 	*x = MirrorResponse{}
-	mi := &file_sidelight_aggregator_v1_aggregator_proto_msgTypes[3]
+	mi := &file_sidelight_aggregator_v1_aggregator_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -280,7 +360,7 @@ func (x *MirrorResponse) String() string {
 func (*MirrorResponse) ProtoMessage() {}
 
 func (x *MirrorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sidelight_aggregator_v1_aggregator_proto_msgTypes[3]
+	mi := &file_sidelight_aggregator_v1_aggregator_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -293,7 +373,7 @@ func (x *MirrorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MirrorResponse.ProtoReflect.Descriptor instead.
 func (*MirrorResponse) Descriptor() ([]byte, []int) {
-	return file_sidelight_aggregator_v1_aggregator_proto_rawDescGZIP(), []int{3}
+	return file_sidelight_aggregator_v1_aggregator_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *MirrorResponse) GetMessage() isMirrorResponse_Message {
@@ -349,7 +429,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_sidelight_aggregator_v1_aggregator_proto_msgTypes[4]
+	mi := &file_sidelight_aggregator_v1_aggregator_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -361,7 +441,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_sidelight_aggregator_v1_aggregator_proto_msgTypes[4]
+	mi := &file_sidelight_aggregator_v1_aggregator_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -374,7 +454,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_sidelight_aggregator_v1_aggregator_proto_rawDescGZIP(), []int{4}
+	return file_sidelight_aggregator_v1_aggregator_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Ack) GetSequence() uint64 {
@@ -402,7 +482,7 @@ type TailRequest struct {
 
 func (x *TailRequest) Reset() {
 	*x = TailRequest{}
-	mi := &file_sidelight_aggregator_v1_aggregator_proto_msgTypes[5]
+	mi := &file_sidelight_aggregator_v1_aggregator_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -414,7 +494,7 @@ func (x *TailRequest) String() string {
 func (*TailRequest) ProtoMessage() {}
 
 func (x *TailRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sidelight_aggregator_v1_aggregator_proto_msgTypes[5]
+	mi := &file_sidelight_aggregator_v1_aggregator_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -427,7 +507,7 @@ func (x *TailRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailRequest.ProtoReflect.Descriptor instead.
 func (*TailRequest) Descriptor() ([]byte, []int) {
-	return file_sidelight_aggregator_v1_aggregator_proto_rawDescGZIP(), []int{5}
+	return file_sidelight_aggregator_v1_aggregator_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TailRequest) GetFilter() string {
@@ -455,7 +535,7 @@ type TailResponse struct {
 
 func (x *TailResponse) Reset() {
 	*x = TailResponse{}
-	mi := &file_sidelight_aggregator_v1_aggregator_proto_msgTypes[6]
+	mi := &file_sidelight_aggregator_v1_aggregator_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -467,7 +547,7 @@ func (x *TailResponse) String() string {
 func (*TailResponse) ProtoMessage() {}
 
 func (x *TailResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sidelight_aggregator_v1_aggregator_proto_msgTypes[6]
+	mi := &file_sidelight_aggregator_v1_aggregator_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -480,7 +560,7 @@ func (x *TailResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailResponse.ProtoReflect.Descriptor instead.
 func (*TailResponse) Descriptor() ([]byte, []int) {
-	return file_sidelight_aggregator_v1_aggregator_proto_rawDescGZIP(), []int{6}
+	return file_sidelight_aggregator_v1_aggregator_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *TailResponse) GetSummary() *v13.Summary {
@@ -501,21 +581,27 @@ var File_sidelight_aggregator_v1_aggregator_proto protoreflect.FileDescriptor
 
 const file_sidelight_aggregator_v1_aggregator_proto_rawDesc = "" +
 	"\n" +
-	"(sidelight/aggregator/v1/aggregator.proto\x12\x17sidelight.aggregator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a sidelight/policy/v1/policy.proto\x1a&sidelight/processor/v1/processor.proto\x1a sidelight/status/v1/status.proto\x1a#sidelight/traffic/v1/exchange.proto\"\xc5\x01\n" +
+	"(sidelight/aggregator/v1/aggregator.proto\x12\x17sidelight.aggregator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a sidelight/policy/v1/policy.proto\x1a&sidelight/processor/v1/processor.proto\x1a sidelight/status/v1/status.proto\x1a#sidelight/traffic/v1/exchange.proto\x1a#sidelight/traffic/v1/workload.proto\"\x89\x02\n" +
 	"\rMirrorRequest\x126\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1e.sidelight.aggregator.v1.HelloH\x00R\x05hello\x126\n" +
 	"\x05batch\x18\x02 \x01(\v2\x1e.sidelight.aggregator.v1.BatchH\x00R\x05batch\x129\n" +
-	"\x06status\x18\x03 \x01(\v2\x1f.sidelight.status.v1.PartStatusH\x00R\x06statusB\t\n" +
-	"\amessage\"\x97\x01\n" +
+	"\x06status\x18\x03 \x01(\v2\x1f.sidelight.status.v1.PartStatusH\x00R\x06status\x12B\n" +
+	"\theartbeat\x18\x04 \x01(\v2\".sidelight.aggregator.v1.HeartbeatH\x00R\theartbeatB\t\n" +
+	"\amessage\"\xd2\x01\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x17\n" +
 	"\aboot_id\x18\x02 \x01(\tR\x06bootId\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x12.\n" +
 	"\x04wall\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04wall\x12\x17\n" +
-	"\amono_ns\x18\x05 \x01(\x04R\x06monoNs\"a\n" +
+	"\amono_ns\x18\x05 \x01(\x04R\x06monoNs\x129\n" +
+	"\n" +
+	"started_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\">\n" +
+	"\tHeartbeat\x121\n" +
+	"\x15watched_until_mono_ns\x18\x01 \x01(\x04R\x12watchedUntilMonoNs\"\x9f\x01\n" +
 	"\x05Batch\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12<\n" +
-	"\texchanges\x18\x02 \x03(\v2\x1e.sidelight.traffic.v1.ExchangeR\texchanges\"\x89\x01\n" +
+	"\texchanges\x18\x02 \x03(\v2\x1e.sidelight.traffic.v1.ExchangeR\texchanges\x12<\n" +
+	"\tworkloads\x18\x03 \x03(\v2\x1e.sidelight.traffic.v1.WorkloadR\tworkloads\"\x89\x01\n" +
 	"\x0eMirrorResponse\x120\n" +
 	"\x03ack\x18\x01 \x01(\v2\x1c.sidelight.aggregator.v1.AckH\x00R\x03ack\x12:\n" +
 	"\x06policy\x18\x02 \x01(\v2 .sidelight.policy.v1.AgentPolicyH\x00R\x06policyB\t\n" +
@@ -547,39 +633,44 @@ func file_sidelight_aggregator_v1_aggregator_proto_rawDescGZIP() []byte {
 	return file_sidelight_aggregator_v1_aggregator_proto_rawDescData
 }
 
-var file_sidelight_aggregator_v1_aggregator_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_sidelight_aggregator_v1_aggregator_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_sidelight_aggregator_v1_aggregator_proto_goTypes = []any{
 	(*MirrorRequest)(nil),         // 0: sidelight.aggregator.v1.MirrorRequest
 	(*Hello)(nil),                 // 1: sidelight.aggregator.v1.Hello
-	(*Batch)(nil),                 // 2: sidelight.aggregator.v1.Batch
-	(*MirrorResponse)(nil),        // 3: sidelight.aggregator.v1.MirrorResponse
-	(*Ack)(nil),                   // 4: sidelight.aggregator.v1.Ack
-	(*TailRequest)(nil),           // 5: sidelight.aggregator.v1.TailRequest
-	(*TailResponse)(nil),          // 6: sidelight.aggregator.v1.TailResponse
-	(*v1.PartStatus)(nil),         // 7: sidelight.status.v1.PartStatus
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
-	(*v11.Exchange)(nil),          // 9: sidelight.traffic.v1.Exchange
-	(*v12.AgentPolicy)(nil),       // 10: sidelight.policy.v1.AgentPolicy
-	(*v13.Summary)(nil),           // 11: sidelight.processor.v1.Summary
+	(*Heartbeat)(nil),             // 2: sidelight.aggregator.v1.Heartbeat
+	(*Batch)(nil),                 // 3: sidelight.aggregator.v1.Batch
+	(*MirrorResponse)(nil),        // 4: sidelight.aggregator.v1.MirrorResponse
+	(*Ack)(nil),                   // 5: sidelight.aggregator.v1.Ack
+	(*TailRequest)(nil),           // 6: sidelight.aggregator.v1.TailRequest
+	(*TailResponse)(nil),          // 7: sidelight.aggregator.v1.TailResponse
+	(*v1.PartStatus)(nil),         // 8: sidelight.status.v1.PartStatus
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*v11.Exchange)(nil),          // 10: sidelight.traffic.v1.Exchange
+	(*v11.Workload)(nil),          // 11: sidelight.traffic.v1.Workload
+	(*v12.AgentPolicy)(nil),       // 12: sidelight.policy.v1.AgentPolicy
+	(*v13.Summary)(nil),           // 13: sidelight.processor.v1.Summary
 }
 var file_sidelight_aggregator_v1_aggregator_proto_depIdxs = []int32{
 	1,  // 0: sidelight.aggregator.v1.MirrorRequest.hello:type_name -> sidelight.aggregator.v1.Hello
-	2,  // 1: sidelight.aggregator.v1.MirrorRequest.batch:type_name -> sidelight.aggregator.v1.Batch
-	7,  // 2: sidelight.aggregator.v1.MirrorRequest.status:type_name -> sidelight.status.v1.PartStatus
-	8,  // 3: sidelight.aggregator.v1.Hello.wall:type_name -> google.protobuf.Timestamp
-	9,  // 4: sidelight.aggregator.v1.Batch.exchanges:type_name -> sidelight.traffic.v1.Exchange
-	4,  // 5: sidelight.aggregator.v1.MirrorResponse.ack:type_name -> sidelight.aggregator.v1.Ack
-	10, // 6: sidelight.aggregator.v1.MirrorResponse.policy:type_name -> sidelight.policy.v1.AgentPolicy
-	11, // 7: sidelight.aggregator.v1.TailResponse.summary:type_name -> sidelight.processor.v1.Summary
-	0,  // 8: sidelight.aggregator.v1.MirrorService.Mirror:input_type -> sidelight.aggregator.v1.MirrorRequest
-	5,  // 9: sidelight.aggregator.v1.TailService.Tail:input_type -> sidelight.aggregator.v1.TailRequest
-	3,  // 10: sidelight.aggregator.v1.MirrorService.Mirror:output_type -> sidelight.aggregator.v1.MirrorResponse
-	6,  // 11: sidelight.aggregator.v1.TailService.Tail:output_type -> sidelight.aggregator.v1.TailResponse
-	10, // [10:12] is the sub-list for method output_type
-	8,  // [8:10] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	3,  // 1: sidelight.aggregator.v1.MirrorRequest.batch:type_name -> sidelight.aggregator.v1.Batch
+	8,  // 2: sidelight.aggregator.v1.MirrorRequest.status:type_name -> sidelight.status.v1.PartStatus
+	2,  // 3: sidelight.aggregator.v1.MirrorRequest.heartbeat:type_name -> sidelight.aggregator.v1.Heartbeat
+	9,  // 4: sidelight.aggregator.v1.Hello.wall:type_name -> google.protobuf.Timestamp
+	9,  // 5: sidelight.aggregator.v1.Hello.started_at:type_name -> google.protobuf.Timestamp
+	10, // 6: sidelight.aggregator.v1.Batch.exchanges:type_name -> sidelight.traffic.v1.Exchange
+	11, // 7: sidelight.aggregator.v1.Batch.workloads:type_name -> sidelight.traffic.v1.Workload
+	5,  // 8: sidelight.aggregator.v1.MirrorResponse.ack:type_name -> sidelight.aggregator.v1.Ack
+	12, // 9: sidelight.aggregator.v1.MirrorResponse.policy:type_name -> sidelight.policy.v1.AgentPolicy
+	13, // 10: sidelight.aggregator.v1.TailResponse.summary:type_name -> sidelight.processor.v1.Summary
+	0,  // 11: sidelight.aggregator.v1.MirrorService.Mirror:input_type -> sidelight.aggregator.v1.MirrorRequest
+	6,  // 12: sidelight.aggregator.v1.TailService.Tail:input_type -> sidelight.aggregator.v1.TailRequest
+	4,  // 13: sidelight.aggregator.v1.MirrorService.Mirror:output_type -> sidelight.aggregator.v1.MirrorResponse
+	7,  // 14: sidelight.aggregator.v1.TailService.Tail:output_type -> sidelight.aggregator.v1.TailResponse
+	13, // [13:15] is the sub-list for method output_type
+	11, // [11:13] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_sidelight_aggregator_v1_aggregator_proto_init() }
@@ -591,8 +682,9 @@ func file_sidelight_aggregator_v1_aggregator_proto_init() {
 		(*MirrorRequest_Hello)(nil),
 		(*MirrorRequest_Batch)(nil),
 		(*MirrorRequest_Status)(nil),
+		(*MirrorRequest_Heartbeat)(nil),
 	}
-	file_sidelight_aggregator_v1_aggregator_proto_msgTypes[3].OneofWrappers = []any{
+	file_sidelight_aggregator_v1_aggregator_proto_msgTypes[4].OneofWrappers = []any{
 		(*MirrorResponse_Ack)(nil),
 		(*MirrorResponse_Policy)(nil),
 	}
@@ -602,7 +694,7 @@ func file_sidelight_aggregator_v1_aggregator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sidelight_aggregator_v1_aggregator_proto_rawDesc), len(file_sidelight_aggregator_v1_aggregator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -378,6 +378,95 @@ func (*ReportResponse) Descriptor() ([]byte, []int) {
 	return file_sidelight_cloudsync_v1_cloudsync_proto_rawDescGZIP(), []int{7}
 }
 
+type ListStatusRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStatusRequest) Reset() {
+	*x = ListStatusRequest{}
+	mi := &file_sidelight_cloudsync_v1_cloudsync_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStatusRequest) ProtoMessage() {}
+
+func (x *ListStatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_cloudsync_v1_cloudsync_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStatusRequest.ProtoReflect.Descriptor instead.
+func (*ListStatusRequest) Descriptor() ([]byte, []int) {
+	return file_sidelight_cloudsync_v1_cloudsync_proto_rawDescGZIP(), []int{8}
+}
+
+type ListStatusResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Parts []*v12.PartStatus      `protobuf:"bytes,1,rep,name=parts,proto3" json:"parts,omitempty"`
+	// Of the last 24 hours, newest first.
+	BlindIntervals []*v12.BlindInterval `protobuf:"bytes,2,rep,name=blind_intervals,json=blindIntervals,proto3" json:"blind_intervals,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ListStatusResponse) Reset() {
+	*x = ListStatusResponse{}
+	mi := &file_sidelight_cloudsync_v1_cloudsync_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStatusResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStatusResponse) ProtoMessage() {}
+
+func (x *ListStatusResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_cloudsync_v1_cloudsync_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStatusResponse.ProtoReflect.Descriptor instead.
+func (*ListStatusResponse) Descriptor() ([]byte, []int) {
+	return file_sidelight_cloudsync_v1_cloudsync_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ListStatusResponse) GetParts() []*v12.PartStatus {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+func (x *ListStatusResponse) GetBlindIntervals() []*v12.BlindInterval {
+	if x != nil {
+		return x.BlindIntervals
+	}
+	return nil
+}
+
 type WatchRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Part           string                 `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
@@ -389,7 +478,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_sidelight_cloudsync_v1_cloudsync_proto_msgTypes[8]
+	mi := &file_sidelight_cloudsync_v1_cloudsync_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -401,7 +490,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sidelight_cloudsync_v1_cloudsync_proto_msgTypes[8]
+	mi := &file_sidelight_cloudsync_v1_cloudsync_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -414,7 +503,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_sidelight_cloudsync_v1_cloudsync_proto_rawDescGZIP(), []int{8}
+	return file_sidelight_cloudsync_v1_cloudsync_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *WatchRequest) GetPart() string {
@@ -448,7 +537,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_sidelight_cloudsync_v1_cloudsync_proto_msgTypes[9]
+	mi := &file_sidelight_cloudsync_v1_cloudsync_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -460,7 +549,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sidelight_cloudsync_v1_cloudsync_proto_msgTypes[9]
+	mi := &file_sidelight_cloudsync_v1_cloudsync_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -473,7 +562,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_sidelight_cloudsync_v1_cloudsync_proto_rawDescGZIP(), []int{9}
+	return file_sidelight_cloudsync_v1_cloudsync_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *WatchResponse) GetBundle() *v13.Bundle {
@@ -511,7 +600,11 @@ const file_sidelight_cloudsync_v1_cloudsync_proto_rawDesc = "" +
 	"\x12PushDeltasResponse\"F\n" +
 	"\rReportRequest\x125\n" +
 	"\x05parts\x18\x01 \x03(\v2\x1f.sidelight.status.v1.PartStatusR\x05parts\"\x10\n" +
-	"\x0eReportResponse\"p\n" +
+	"\x0eReportResponse\"\x13\n" +
+	"\x11ListStatusRequest\"\x98\x01\n" +
+	"\x12ListStatusResponse\x125\n" +
+	"\x05parts\x18\x01 \x03(\v2\x1f.sidelight.status.v1.PartStatusR\x05parts\x12K\n" +
+	"\x0fblind_intervals\x18\x02 \x03(\v2\".sidelight.status.v1.BlindIntervalR\x0eblindIntervals\"p\n" +
 	"\fWatchRequest\x12\x12\n" +
 	"\x04part\x18\x01 \x01(\tR\x04part\x12#\n" +
 	"\rhave_sequence\x18\x02 \x01(\x04R\fhaveSequence\x12'\n" +
@@ -524,9 +617,11 @@ const file_sidelight_cloudsync_v1_cloudsync_proto_rawDesc = "" +
 	"\vListAttacks\x12*.sidelight.cloudsync.v1.ListAttacksRequest\x1a+.sidelight.cloudsync.v1.ListAttacksResponse2w\n" +
 	"\x10InventoryService\x12c\n" +
 	"\n" +
-	"PushDeltas\x12).sidelight.cloudsync.v1.PushDeltasRequest\x1a*.sidelight.cloudsync.v1.PushDeltasResponse2h\n" +
+	"PushDeltas\x12).sidelight.cloudsync.v1.PushDeltasRequest\x1a*.sidelight.cloudsync.v1.PushDeltasResponse2\xcd\x01\n" +
 	"\rStatusService\x12W\n" +
-	"\x06Report\x12%.sidelight.cloudsync.v1.ReportRequest\x1a&.sidelight.cloudsync.v1.ReportResponse2g\n" +
+	"\x06Report\x12%.sidelight.cloudsync.v1.ReportRequest\x1a&.sidelight.cloudsync.v1.ReportResponse\x12c\n" +
+	"\n" +
+	"ListStatus\x12).sidelight.cloudsync.v1.ListStatusRequest\x1a*.sidelight.cloudsync.v1.ListStatusResponse2g\n" +
 	"\rPolicyService\x12V\n" +
 	"\x05Watch\x12$.sidelight.cloudsync.v1.WatchRequest\x1a%.sidelight.cloudsync.v1.WatchResponse0\x01B\xf3\x01\n" +
 	"\x1acom.sidelight.cloudsync.v1B\x0eCloudsyncProtoP\x01ZKgithub.com/sidelight/sidelight/proto/gen/sidelight/cloudsync/v1;cloudsyncv1\xa2\x02\x03SCX\xaa\x02\x16Sidelight.Cloudsync.V1\xca\x02\x16Sidelight\\Cloudsync\\V1\xe2\x02\"Sidelight\\Cloudsync\\V1\\GPBMetadata\xea\x02\x18Sidelight::Cloudsync::V1b\x06proto3"
@@ -543,7 +638,7 @@ func file_sidelight_cloudsync_v1_cloudsync_proto_rawDescGZIP() []byte {
 	return file_sidelight_cloudsync_v1_cloudsync_proto_rawDescData
 }
 
-var file_sidelight_cloudsync_v1_cloudsync_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_sidelight_cloudsync_v1_cloudsync_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_sidelight_cloudsync_v1_cloudsync_proto_goTypes = []any{
 	(*CommitRequest)(nil),       // 0: sidelight.cloudsync.v1.CommitRequest
 	(*CommitResponse)(nil),      // 1: sidelight.cloudsync.v1.CommitResponse
@@ -553,39 +648,46 @@ var file_sidelight_cloudsync_v1_cloudsync_proto_goTypes = []any{
 	(*PushDeltasResponse)(nil),  // 5: sidelight.cloudsync.v1.PushDeltasResponse
 	(*ReportRequest)(nil),       // 6: sidelight.cloudsync.v1.ReportRequest
 	(*ReportResponse)(nil),      // 7: sidelight.cloudsync.v1.ReportResponse
-	(*WatchRequest)(nil),        // 8: sidelight.cloudsync.v1.WatchRequest
-	(*WatchResponse)(nil),       // 9: sidelight.cloudsync.v1.WatchResponse
-	(*v1.Hit)(nil),              // 10: sidelight.detection.v1.Hit
-	(*v1.OutcomeUpdate)(nil),    // 11: sidelight.detection.v1.OutcomeUpdate
-	(*v1.Attack)(nil),           // 12: sidelight.detection.v1.Attack
-	(*v11.EndpointDelta)(nil),   // 13: sidelight.inventory.v1.EndpointDelta
-	(*v12.PartStatus)(nil),      // 14: sidelight.status.v1.PartStatus
-	(*v13.Bundle)(nil),          // 15: sidelight.policy.v1.Bundle
-	(*v13.Decision)(nil),        // 16: sidelight.policy.v1.Decision
+	(*ListStatusRequest)(nil),   // 8: sidelight.cloudsync.v1.ListStatusRequest
+	(*ListStatusResponse)(nil),  // 9: sidelight.cloudsync.v1.ListStatusResponse
+	(*WatchRequest)(nil),        // 10: sidelight.cloudsync.v1.WatchRequest
+	(*WatchResponse)(nil),       // 11: sidelight.cloudsync.v1.WatchResponse
+	(*v1.Hit)(nil),              // 12: sidelight.detection.v1.Hit
+	(*v1.OutcomeUpdate)(nil),    // 13: sidelight.detection.v1.OutcomeUpdate
+	(*v1.Attack)(nil),           // 14: sidelight.detection.v1.Attack
+	(*v11.EndpointDelta)(nil),   // 15: sidelight.inventory.v1.EndpointDelta
+	(*v12.PartStatus)(nil),      // 16: sidelight.status.v1.PartStatus
+	(*v12.BlindInterval)(nil),   // 17: sidelight.status.v1.BlindInterval
+	(*v13.Bundle)(nil),          // 18: sidelight.policy.v1.Bundle
+	(*v13.Decision)(nil),        // 19: sidelight.policy.v1.Decision
 }
 var file_sidelight_cloudsync_v1_cloudsync_proto_depIdxs = []int32{
-	10, // 0: sidelight.cloudsync.v1.CommitRequest.hits:type_name -> sidelight.detection.v1.Hit
-	11, // 1: sidelight.cloudsync.v1.CommitRequest.outcomes:type_name -> sidelight.detection.v1.OutcomeUpdate
-	12, // 2: sidelight.cloudsync.v1.ListAttacksResponse.attacks:type_name -> sidelight.detection.v1.Attack
-	13, // 3: sidelight.cloudsync.v1.PushDeltasRequest.deltas:type_name -> sidelight.inventory.v1.EndpointDelta
-	14, // 4: sidelight.cloudsync.v1.ReportRequest.parts:type_name -> sidelight.status.v1.PartStatus
-	15, // 5: sidelight.cloudsync.v1.WatchResponse.bundle:type_name -> sidelight.policy.v1.Bundle
-	16, // 6: sidelight.cloudsync.v1.WatchResponse.decisions:type_name -> sidelight.policy.v1.Decision
-	0,  // 7: sidelight.cloudsync.v1.JournalService.Commit:input_type -> sidelight.cloudsync.v1.CommitRequest
-	2,  // 8: sidelight.cloudsync.v1.JournalService.ListAttacks:input_type -> sidelight.cloudsync.v1.ListAttacksRequest
-	4,  // 9: sidelight.cloudsync.v1.InventoryService.PushDeltas:input_type -> sidelight.cloudsync.v1.PushDeltasRequest
-	6,  // 10: sidelight.cloudsync.v1.StatusService.Report:input_type -> sidelight.cloudsync.v1.ReportRequest
-	8,  // 11: sidelight.cloudsync.v1.PolicyService.Watch:input_type -> sidelight.cloudsync.v1.WatchRequest
-	1,  // 12: sidelight.cloudsync.v1.JournalService.Commit:output_type -> sidelight.cloudsync.v1.CommitResponse
-	3,  // 13: sidelight.cloudsync.v1.JournalService.ListAttacks:output_type -> sidelight.cloudsync.v1.ListAttacksResponse
-	5,  // 14: sidelight.cloudsync.v1.InventoryService.PushDeltas:output_type -> sidelight.cloudsync.v1.PushDeltasResponse
-	7,  // 15: sidelight.cloudsync.v1.StatusService.Report:output_type -> sidelight.cloudsync.v1.ReportResponse
-	9,  // 16: sidelight.cloudsync.v1.PolicyService.Watch:output_type -> sidelight.cloudsync.v1.WatchResponse
-	12, // [12:17] is the sub-list for method output_type
-	7,  // [7:12] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	12, // 0: sidelight.cloudsync.v1.CommitRequest.hits:type_name -> sidelight.detection.v1.Hit
+	13, // 1: sidelight.cloudsync.v1.CommitRequest.outcomes:type_name -> sidelight.detection.v1.OutcomeUpdate
+	14, // 2: sidelight.cloudsync.v1.ListAttacksResponse.attacks:type_name -> sidelight.detection.v1.Attack
+	15, // 3: sidelight.cloudsync.v1.PushDeltasRequest.deltas:type_name -> sidelight.inventory.v1.EndpointDelta
+	16, // 4: sidelight.cloudsync.v1.ReportRequest.parts:type_name -> sidelight.status.v1.PartStatus
+	16, // 5: sidelight.cloudsync.v1.ListStatusResponse.parts:type_name -> sidelight.status.v1.PartStatus
+	17, // 6: sidelight.cloudsync.v1.ListStatusResponse.blind_intervals:type_name -> sidelight.status.v1.BlindInterval
+	18, // 7: sidelight.cloudsync.v1.WatchResponse.bundle:type_name -> sidelight.policy.v1.Bundle
+	19, // 8: sidelight.cloudsync.v1.WatchResponse.decisions:type_name -> sidelight.policy.v1.Decision
+	0,  // 9: sidelight.cloudsync.v1.JournalService.Commit:input_type -> sidelight.cloudsync.v1.CommitRequest
+	2,  // 10: sidelight.cloudsync.v1.JournalService.ListAttacks:input_type -> sidelight.cloudsync.v1.ListAttacksRequest
+	4,  // 11: sidelight.cloudsync.v1.InventoryService.PushDeltas:input_type -> sidelight.cloudsync.v1.PushDeltasRequest
+	6,  // 12: sidelight.cloudsync.v1.StatusService.Report:input_type -> sidelight.cloudsync.v1.ReportRequest
+	8,  // 13: sidelight.cloudsync.v1.StatusService.ListStatus:input_type -> sidelight.cloudsync.v1.ListStatusRequest
+	10, // 14: sidelight.cloudsync.v1.PolicyService.Watch:input_type -> sidelight.cloudsync.v1.WatchRequest
+	1,  // 15: sidelight.cloudsync.v1.JournalService.Commit:output_type -> sidelight.cloudsync.v1.CommitResponse
+	3,  // 16: sidelight.cloudsync.v1.JournalService.ListAttacks:output_type -> sidelight.cloudsync.v1.ListAttacksResponse
+	5,  // 17: sidelight.cloudsync.v1.InventoryService.PushDeltas:output_type -> sidelight.cloudsync.v1.PushDeltasResponse
+	7,  // 18: sidelight.cloudsync.v1.StatusService.Report:output_type -> sidelight.cloudsync.v1.ReportResponse
+	9,  // 19: sidelight.cloudsync.v1.StatusService.ListStatus:output_type -> sidelight.cloudsync.v1.ListStatusResponse
+	11, // 20: sidelight.cloudsync.v1.PolicyService.Watch:output_type -> sidelight.cloudsync.v1.WatchResponse
+	15, // [15:21] is the sub-list for method output_type
+	9,  // [9:15] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_sidelight_cloudsync_v1_cloudsync_proto_init() }
@@ -599,7 +701,7 @@ func file_sidelight_cloudsync_v1_cloudsync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sidelight_cloudsync_v1_cloudsync_proto_rawDesc), len(file_sidelight_cloudsync_v1_cloudsync_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

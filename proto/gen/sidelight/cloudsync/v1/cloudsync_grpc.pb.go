@@ -275,7 +275,8 @@ var InventoryService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	StatusService_Report_FullMethodName = "/sidelight.cloudsync.v1.StatusService/Report"
+	StatusService_Report_FullMethodName     = "/sidelight.cloudsync.v1.StatusService/Report"
+	StatusService_ListStatus_FullMethodName = "/sidelight.cloudsync.v1.StatusService/ListStatus"
 )
 
 // StatusServiceClient is the client API for StatusService service.
@@ -285,6 +286,8 @@ const (
 // StatusService takes every part's report.
 type StatusServiceClient interface {
 	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (*ReportResponse, error)
+	// The newest report of every part of the cluster, and the blind intervals of its agents; read-only.
+	ListStatus(ctx context.Context, in *ListStatusRequest, opts ...grpc.CallOption) (*ListStatusResponse, error)
 }
 
 type statusServiceClient struct {
@@ -305,6 +308,16 @@ func (c *statusServiceClient) Report(ctx context.Context, in *ReportRequest, opt
 	return out, nil
 }
 
+func (c *statusServiceClient) ListStatus(ctx context.Context, in *ListStatusRequest, opts ...grpc.CallOption) (*ListStatusResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListStatusResponse)
+	err := c.cc.Invoke(ctx, StatusService_ListStatus_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // StatusServiceServer is the server API for StatusService service.
 // All implementations must embed UnimplementedStatusServiceServer
 // for forward compatibility.
@@ -312,6 +325,8 @@ func (c *statusServiceClient) Report(ctx context.Context, in *ReportRequest, opt
 // StatusService takes every part's report.
 type StatusServiceServer interface {
 	Report(context.Context, *ReportRequest) (*ReportResponse, error)
+	// The newest report of every part of the cluster, and the blind intervals of its agents; read-only.
+	ListStatus(context.Context, *ListStatusRequest) (*ListStatusResponse, error)
 	mustEmbedUnimplementedStatusServiceServer()
 }
 
@@ -324,6 +339,9 @@ type UnimplementedStatusServiceServer struct{}
 
 func (UnimplementedStatusServiceServer) Report(context.Context, *ReportRequest) (*ReportResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Report not implemented")
+}
+func (UnimplementedStatusServiceServer) ListStatus(context.Context, *ListStatusRequest) (*ListStatusResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListStatus not implemented")
 }
 func (UnimplementedStatusServiceServer) mustEmbedUnimplementedStatusServiceServer() {}
 func (UnimplementedStatusServiceServer) testEmbeddedByValue()                       {}
@@ -364,6 +382,24 @@ func _StatusService_Report_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _StatusService_ListStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListStatusRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StatusServiceServer).ListStatus(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StatusService_ListStatus_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StatusServiceServer).ListStatus(ctx, req.(*ListStatusRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // StatusService_ServiceDesc is the grpc.ServiceDesc for StatusService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -374,6 +410,10 @@ var StatusService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Report",
 			Handler:    _StatusService_Report_Handler,
+		},
+		{
+			MethodName: "ListStatus",
+			Handler:    _StatusService_ListStatus_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
@@ -390,7 +430,8 @@ const (
 //
 // PolicyService hands the last good policy, and decisions, to the parts.
 type PolicyServiceClient interface {
-	// The newest bundle at once, then each newer one; decisions after `decisions_after`.
+	// The newest bundle at once, then each newer one; decisions after `decisions_after`. Signature and sequence were checked
+	// by cloudsync, which holds the pinned key.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
 }
 
@@ -427,7 +468,8 @@ type PolicyService_WatchClient = grpc.ServerStreamingClient[WatchResponse]
 //
 // PolicyService hands the last good policy, and decisions, to the parts.
 type PolicyServiceServer interface {
-	// The newest bundle at once, then each newer one; decisions after `decisions_after`.
+	// The newest bundle at once, then each newer one; decisions after `decisions_after`. Signature and sequence were checked
+	// by cloudsync, which holds the pinned key.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
 	mustEmbedUnimplementedPolicyServiceServer()
 }

@@ -9,6 +9,7 @@ package consolev1
 import (
 	v1 "github.com/sidelight/sidelight/proto/gen/sidelight/detection/v1"
 	v11 "github.com/sidelight/sidelight/proto/gen/sidelight/inventory/v1"
+	v13 "github.com/sidelight/sidelight/proto/gen/sidelight/policy/v1"
 	v12 "github.com/sidelight/sidelight/proto/gen/sidelight/status/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -123,10 +124,12 @@ func (x *LoginResponse) GetMustChangePassword() bool {
 }
 
 type ChangePasswordRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	NewPassword   string                 `protobuf:"bytes,1,opt,name=new_password,json=newPassword,proto3" json:"new_password,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	NewPassword string                 `protobuf:"bytes,1,opt,name=new_password,json=newPassword,proto3" json:"new_password,omitempty"`
+	// Not asked for while the password must be changed.
+	CurrentPassword string `protobuf:"bytes,2,opt,name=current_password,json=currentPassword,proto3" json:"current_password,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ChangePasswordRequest) Reset() {
@@ -162,6 +165,13 @@ func (*ChangePasswordRequest) Descriptor() ([]byte, []int) {
 func (x *ChangePasswordRequest) GetNewPassword() string {
 	if x != nil {
 		return x.NewPassword
+	}
+	return ""
+}
+
+func (x *ChangePasswordRequest) GetCurrentPassword() string {
+	if x != nil {
+		return x.CurrentPassword
 	}
 	return ""
 }
@@ -1006,14 +1016,19 @@ func (x *ListInstallationsResponse) GetInstallations() []*Installation {
 }
 
 type Installation struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Cluster       string                 `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	RegisteredAt  *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=registered_at,json=registeredAt,proto3" json:"registered_at,omitempty"`
-	LastSeen      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`
-	Parts         []*v12.PartStatus      `protobuf:"bytes,5,rep,name=parts,proto3" json:"parts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Id           string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Cluster      string                 `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	RegisteredAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=registered_at,json=registeredAt,proto3" json:"registered_at,omitempty"`
+	LastSeen     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`
+	Parts        []*v12.PartStatus      `protobuf:"bytes,5,rep,name=parts,proto3" json:"parts,omitempty"`
+	TokenId      string                 `protobuf:"bytes,6,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
+	// It, or its token, was revoked or regenerated.
+	Revoked bool `protobuf:"varint,7,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	// Of the last 24 hours, newest first; at most 100.
+	BlindIntervals []*v12.BlindInterval `protobuf:"bytes,8,rep,name=blind_intervals,json=blindIntervals,proto3" json:"blind_intervals,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Installation) Reset() {
@@ -1081,6 +1096,265 @@ func (x *Installation) GetParts() []*v12.PartStatus {
 	return nil
 }
 
+func (x *Installation) GetTokenId() string {
+	if x != nil {
+		return x.TokenId
+	}
+	return ""
+}
+
+func (x *Installation) GetRevoked() bool {
+	if x != nil {
+		return x.Revoked
+	}
+	return false
+}
+
+func (x *Installation) GetBlindIntervals() []*v12.BlindInterval {
+	if x != nil {
+		return x.BlindIntervals
+	}
+	return nil
+}
+
+type RevokeInstallationRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeInstallationRequest) Reset() {
+	*x = RevokeInstallationRequest{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeInstallationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeInstallationRequest) ProtoMessage() {}
+
+func (x *RevokeInstallationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeInstallationRequest.ProtoReflect.Descriptor instead.
+func (*RevokeInstallationRequest) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *RevokeInstallationRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RevokeInstallationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeInstallationResponse) Reset() {
+	*x = RevokeInstallationResponse{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeInstallationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeInstallationResponse) ProtoMessage() {}
+
+func (x *RevokeInstallationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeInstallationResponse.ProtoReflect.Descriptor instead.
+func (*RevokeInstallationResponse) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{22}
+}
+
+type ListTokensRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTokensRequest) Reset() {
+	*x = ListTokensRequest{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTokensRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTokensRequest) ProtoMessage() {}
+
+func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTokensRequest.ProtoReflect.Descriptor instead.
+func (*ListTokensRequest) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{23}
+}
+
+type ListTokensResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Newest first, without secrets.
+	Tokens        []*Token `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTokensResponse) Reset() {
+	*x = ListTokensResponse{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTokensResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTokensResponse) ProtoMessage() {}
+
+func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTokensResponse.ProtoReflect.Descriptor instead.
+func (*ListTokensResponse) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ListTokensResponse) GetTokens() []*Token {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
+type Token struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Id        string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name      string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	Revoked   bool                   `protobuf:"varint,4,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	// Installations that registered with its present secret.
+	Installations uint32 `protobuf:"varint,5,opt,name=installations,proto3" json:"installations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Token) Reset() {
+	*x = Token{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Token) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Token) ProtoMessage() {}
+
+func (x *Token) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Token.ProtoReflect.Descriptor instead.
+func (*Token) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Token) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Token) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Token) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Token) GetRevoked() bool {
+	if x != nil {
+		return x.Revoked
+	}
+	return false
+}
+
+func (x *Token) GetInstallations() uint32 {
+	if x != nil {
+		return x.Installations
+	}
+	return 0
+}
+
 type CreateTokenRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1090,7 +1364,7 @@ type CreateTokenRequest struct {
 
 func (x *CreateTokenRequest) Reset() {
 	*x = CreateTokenRequest{}
-	mi := &file_sidelight_console_v1_ui_proto_msgTypes[21]
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1102,7 +1376,7 @@ func (x *CreateTokenRequest) String() string {
 func (*CreateTokenRequest) ProtoMessage() {}
 
 func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sidelight_console_v1_ui_proto_msgTypes[21]
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1115,7 +1389,7 @@ func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
-	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{21}
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CreateTokenRequest) GetName() string {
@@ -1128,13 +1402,14 @@ func (x *CreateTokenRequest) GetName() string {
 type CreateTokenResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	TokenId       string                 `protobuf:"bytes,2,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateTokenResponse) Reset() {
 	*x = CreateTokenResponse{}
-	mi := &file_sidelight_console_v1_ui_proto_msgTypes[22]
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1146,7 +1421,7 @@ func (x *CreateTokenResponse) String() string {
 func (*CreateTokenResponse) ProtoMessage() {}
 
 func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sidelight_console_v1_ui_proto_msgTypes[22]
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1159,7 +1434,7 @@ func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateTokenResponse) Descriptor() ([]byte, []int) {
-	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{22}
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CreateTokenResponse) GetToken() string {
@@ -1169,18 +1444,1081 @@ func (x *CreateTokenResponse) GetToken() string {
 	return ""
 }
 
+func (x *CreateTokenResponse) GetTokenId() string {
+	if x != nil {
+		return x.TokenId
+	}
+	return ""
+}
+
+type RegenerateTokenRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TokenId       string                 `protobuf:"bytes,1,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegenerateTokenRequest) Reset() {
+	*x = RegenerateTokenRequest{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegenerateTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegenerateTokenRequest) ProtoMessage() {}
+
+func (x *RegenerateTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegenerateTokenRequest.ProtoReflect.Descriptor instead.
+func (*RegenerateTokenRequest) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *RegenerateTokenRequest) GetTokenId() string {
+	if x != nil {
+		return x.TokenId
+	}
+	return ""
+}
+
+type RegenerateTokenResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegenerateTokenResponse) Reset() {
+	*x = RegenerateTokenResponse{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegenerateTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegenerateTokenResponse) ProtoMessage() {}
+
+func (x *RegenerateTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegenerateTokenResponse.ProtoReflect.Descriptor instead.
+func (*RegenerateTokenResponse) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *RegenerateTokenResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+type RevokeTokenRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TokenId       string                 `protobuf:"bytes,1,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeTokenRequest) Reset() {
+	*x = RevokeTokenRequest{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeTokenRequest) ProtoMessage() {}
+
+func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeTokenRequest.ProtoReflect.Descriptor instead.
+func (*RevokeTokenRequest) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *RevokeTokenRequest) GetTokenId() string {
+	if x != nil {
+		return x.TokenId
+	}
+	return ""
+}
+
+type RevokeTokenResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeTokenResponse) Reset() {
+	*x = RevokeTokenResponse{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeTokenResponse) ProtoMessage() {}
+
+func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeTokenResponse.ProtoReflect.Descriptor instead.
+func (*RevokeTokenResponse) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{31}
+}
+
+type ListCoverageRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// At most 1000; 0 = 200.
+	PageSize      uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCoverageRequest) Reset() {
+	*x = ListCoverageRequest{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCoverageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCoverageRequest) ProtoMessage() {}
+
+func (x *ListCoverageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCoverageRequest.ProtoReflect.Descriptor instead.
+func (*ListCoverageRequest) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ListCoverageRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *ListCoverageRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListCoverageRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListCoverageResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rows          []*CoverageRow         `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCoverageResponse) Reset() {
+	*x = ListCoverageResponse{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCoverageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCoverageResponse) ProtoMessage() {}
+
+func (x *ListCoverageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCoverageResponse.ProtoReflect.Descriptor instead.
+func (*ListCoverageResponse) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ListCoverageResponse) GetRows() []*CoverageRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *ListCoverageResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type CoverageRow struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Installation string                 `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
+	Cluster      string                 `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// The agent's instance.
+	Node          string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	Coverage      *v12.Coverage          `protobuf:"bytes,4,opt,name=coverage,proto3" json:"coverage,omitempty"`
+	ReportedAt    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=reported_at,json=reportedAt,proto3" json:"reported_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CoverageRow) Reset() {
+	*x = CoverageRow{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CoverageRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CoverageRow) ProtoMessage() {}
+
+func (x *CoverageRow) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CoverageRow.ProtoReflect.Descriptor instead.
+func (*CoverageRow) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *CoverageRow) GetInstallation() string {
+	if x != nil {
+		return x.Installation
+	}
+	return ""
+}
+
+func (x *CoverageRow) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *CoverageRow) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *CoverageRow) GetCoverage() *v12.Coverage {
+	if x != nil {
+		return x.Coverage
+	}
+	return nil
+}
+
+func (x *CoverageRow) GetReportedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReportedAt
+	}
+	return nil
+}
+
+type ListBlindIntervalsRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// At most 1000; 0 = 100.
+	PageSize      uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBlindIntervalsRequest) Reset() {
+	*x = ListBlindIntervalsRequest{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBlindIntervalsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBlindIntervalsRequest) ProtoMessage() {}
+
+func (x *ListBlindIntervalsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBlindIntervalsRequest.ProtoReflect.Descriptor instead.
+func (*ListBlindIntervalsRequest) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ListBlindIntervalsRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *ListBlindIntervalsRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListBlindIntervalsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListBlindIntervalsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rows          []*BlindIntervalRow    `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBlindIntervalsResponse) Reset() {
+	*x = ListBlindIntervalsResponse{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBlindIntervalsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBlindIntervalsResponse) ProtoMessage() {}
+
+func (x *ListBlindIntervalsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBlindIntervalsResponse.ProtoReflect.Descriptor instead.
+func (*ListBlindIntervalsResponse) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ListBlindIntervalsResponse) GetRows() []*BlindIntervalRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *ListBlindIntervalsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type BlindIntervalRow struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Installation  string                 `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
+	Cluster       string                 `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Interval      *v12.BlindInterval     `protobuf:"bytes,3,opt,name=interval,proto3" json:"interval,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlindIntervalRow) Reset() {
+	*x = BlindIntervalRow{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlindIntervalRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlindIntervalRow) ProtoMessage() {}
+
+func (x *BlindIntervalRow) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlindIntervalRow.ProtoReflect.Descriptor instead.
+func (*BlindIntervalRow) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *BlindIntervalRow) GetInstallation() string {
+	if x != nil {
+		return x.Installation
+	}
+	return ""
+}
+
+func (x *BlindIntervalRow) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *BlindIntervalRow) GetInterval() *v12.BlindInterval {
+	if x != nil {
+		return x.Interval
+	}
+	return nil
+}
+
+// PolicyContent is what a policy holds; absent = the built-in default.
+type PolicyContent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rules         *v13.Rules             `protobuf:"bytes,1,opt,name=rules,proto3" json:"rules,omitempty"`
+	Masks         *v13.Masks             `protobuf:"bytes,2,opt,name=masks,proto3" json:"masks,omitempty"`
+	Budgets       *v13.Budgets           `protobuf:"bytes,3,opt,name=budgets,proto3" json:"budgets,omitempty"`
+	TrustedCidrs  *v13.TrustedCidrs      `protobuf:"bytes,4,opt,name=trusted_cidrs,json=trustedCidrs,proto3" json:"trusted_cidrs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyContent) Reset() {
+	*x = PolicyContent{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyContent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyContent) ProtoMessage() {}
+
+func (x *PolicyContent) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyContent.ProtoReflect.Descriptor instead.
+func (*PolicyContent) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *PolicyContent) GetRules() *v13.Rules {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *PolicyContent) GetMasks() *v13.Masks {
+	if x != nil {
+		return x.Masks
+	}
+	return nil
+}
+
+func (x *PolicyContent) GetBudgets() *v13.Budgets {
+	if x != nil {
+		return x.Budgets
+	}
+	return nil
+}
+
+func (x *PolicyContent) GetTrustedCidrs() *v13.TrustedCidrs {
+	if x != nil {
+		return x.TrustedCidrs
+	}
+	return nil
+}
+
+type GetPolicyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPolicyRequest) Reset() {
+	*x = GetPolicyRequest{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPolicyRequest) ProtoMessage() {}
+
+func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPolicyRequest.ProtoReflect.Descriptor instead.
+func (*GetPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{39}
+}
+
+type GetPolicyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0: none was published yet.
+	Sequence      uint64         `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Content       *PolicyContent `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	States        []*PolicyState `protobuf:"bytes,3,rep,name=states,proto3" json:"states,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPolicyResponse) Reset() {
+	*x = GetPolicyResponse{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPolicyResponse) ProtoMessage() {}
+
+func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPolicyResponse.ProtoReflect.Descriptor instead.
+func (*GetPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *GetPolicyResponse) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *GetPolicyResponse) GetContent() *PolicyContent {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *GetPolicyResponse) GetStates() []*PolicyState {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+// PolicyState is what one part of one installation does with the policy.
+type PolicyState struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Installation   string                 `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
+	Cluster        string                 `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Part           string                 `protobuf:"bytes,3,opt,name=part,proto3" json:"part,omitempty"`
+	Instance       string                 `protobuf:"bytes,4,opt,name=instance,proto3" json:"instance,omitempty"`
+	Sequence       uint64                 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	RefusedBecause string                 `protobuf:"bytes,6,opt,name=refused_because,json=refusedBecause,proto3" json:"refused_because,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *PolicyState) Reset() {
+	*x = PolicyState{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyState) ProtoMessage() {}
+
+func (x *PolicyState) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyState.ProtoReflect.Descriptor instead.
+func (*PolicyState) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *PolicyState) GetInstallation() string {
+	if x != nil {
+		return x.Installation
+	}
+	return ""
+}
+
+func (x *PolicyState) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *PolicyState) GetPart() string {
+	if x != nil {
+		return x.Part
+	}
+	return ""
+}
+
+func (x *PolicyState) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *PolicyState) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *PolicyState) GetRefusedBecause() string {
+	if x != nil {
+		return x.RefusedBecause
+	}
+	return ""
+}
+
+type PublishPolicyRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Content *PolicyContent         `protobuf:"bytes,1,opt,name=content,proto3" json:"content,omitempty"`
+	Comment string                 `protobuf:"bytes,2,opt,name=comment,proto3" json:"comment,omitempty"`
+	// The sequence that the content was made from: another one published meanwhile is an error.
+	FromSequence  uint64 `protobuf:"varint,3,opt,name=from_sequence,json=fromSequence,proto3" json:"from_sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishPolicyRequest) Reset() {
+	*x = PublishPolicyRequest{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishPolicyRequest) ProtoMessage() {}
+
+func (x *PublishPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishPolicyRequest.ProtoReflect.Descriptor instead.
+func (*PublishPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *PublishPolicyRequest) GetContent() *PolicyContent {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *PublishPolicyRequest) GetComment() string {
+	if x != nil {
+		return x.Comment
+	}
+	return ""
+}
+
+func (x *PublishPolicyRequest) GetFromSequence() uint64 {
+	if x != nil {
+		return x.FromSequence
+	}
+	return 0
+}
+
+type PublishPolicyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishPolicyResponse) Reset() {
+	*x = PublishPolicyResponse{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishPolicyResponse) ProtoMessage() {}
+
+func (x *PublishPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishPolicyResponse.ProtoReflect.Descriptor instead.
+func (*PublishPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *PublishPolicyResponse) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+type RollBackPolicyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ToSequence    uint64                 `protobuf:"varint,1,opt,name=to_sequence,json=toSequence,proto3" json:"to_sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RollBackPolicyRequest) Reset() {
+	*x = RollBackPolicyRequest{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollBackPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollBackPolicyRequest) ProtoMessage() {}
+
+func (x *RollBackPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollBackPolicyRequest.ProtoReflect.Descriptor instead.
+func (*RollBackPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *RollBackPolicyRequest) GetToSequence() uint64 {
+	if x != nil {
+		return x.ToSequence
+	}
+	return 0
+}
+
+type RollBackPolicyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RollBackPolicyResponse) Reset() {
+	*x = RollBackPolicyResponse{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollBackPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollBackPolicyResponse) ProtoMessage() {}
+
+func (x *RollBackPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollBackPolicyResponse.ProtoReflect.Descriptor instead.
+func (*RollBackPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *RollBackPolicyResponse) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+type ListPoliciesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPoliciesRequest) Reset() {
+	*x = ListPoliciesRequest{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPoliciesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPoliciesRequest) ProtoMessage() {}
+
+func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPoliciesRequest.ProtoReflect.Descriptor instead.
+func (*ListPoliciesRequest) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{46}
+}
+
+type ListPoliciesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Policies      []*v13.Manifest        `protobuf:"bytes,1,rep,name=policies,proto3" json:"policies,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPoliciesResponse) Reset() {
+	*x = ListPoliciesResponse{}
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPoliciesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPoliciesResponse) ProtoMessage() {}
+
+func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_console_v1_ui_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPoliciesResponse.ProtoReflect.Descriptor instead.
+func (*ListPoliciesResponse) Descriptor() ([]byte, []int) {
+	return file_sidelight_console_v1_ui_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *ListPoliciesResponse) GetPolicies() []*v13.Manifest {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
 var File_sidelight_console_v1_ui_proto protoreflect.FileDescriptor
 
 const file_sidelight_console_v1_ui_proto_rawDesc = "" +
 	"\n" +
-	"\x1dsidelight/console/v1/ui.proto\x12\x14sidelight.console.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#sidelight/detection/v1/attack.proto\x1a%sidelight/inventory/v1/endpoint.proto\x1a sidelight/status/v1/status.proto\">\n" +
+	"\x1dsidelight/console/v1/ui.proto\x12\x14sidelight.console.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#sidelight/detection/v1/attack.proto\x1a%sidelight/inventory/v1/endpoint.proto\x1a sidelight/policy/v1/policy.proto\x1a sidelight/status/v1/status.proto\">\n" +
 	"\fLoginRequest\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x1a\n" +
 	"\bpassword\x18\x02 \x01(\tR\bpassword\"A\n" +
 	"\rLoginResponse\x120\n" +
-	"\x14must_change_password\x18\x01 \x01(\bR\x12mustChangePassword\":\n" +
+	"\x14must_change_password\x18\x01 \x01(\bR\x12mustChangePassword\"e\n" +
 	"\x15ChangePasswordRequest\x12!\n" +
-	"\fnew_password\x18\x01 \x01(\tR\vnewPassword\"\x18\n" +
+	"\fnew_password\x18\x01 \x01(\tR\vnewPassword\x12)\n" +
+	"\x10current_password\x18\x02 \x01(\tR\x0fcurrentPassword\"\x18\n" +
 	"\x16ChangePasswordResponse\"\x0f\n" +
 	"\rLogoutRequest\"\x10\n" +
 	"\x0eLogoutResponse\"\x0f\n" +
@@ -1227,17 +2565,99 @@ const file_sidelight_console_v1_ui_proto_rawDesc = "" +
 	"\bendpoint\x18\x01 \x01(\v2 .sidelight.inventory.v1.EndpointR\bendpoint\"\x1a\n" +
 	"\x18ListInstallationsRequest\"e\n" +
 	"\x19ListInstallationsResponse\x12H\n" +
-	"\rinstallations\x18\x01 \x03(\v2\".sidelight.console.v1.InstallationR\rinstallations\"\xe9\x01\n" +
+	"\rinstallations\x18\x01 \x03(\v2\".sidelight.console.v1.InstallationR\rinstallations\"\xeb\x02\n" +
 	"\fInstallation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12?\n" +
 	"\rregistered_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\fregisteredAt\x127\n" +
 	"\tlast_seen\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\x125\n" +
-	"\x05parts\x18\x05 \x03(\v2\x1f.sidelight.status.v1.PartStatusR\x05parts\"(\n" +
+	"\x05parts\x18\x05 \x03(\v2\x1f.sidelight.status.v1.PartStatusR\x05parts\x12\x19\n" +
+	"\btoken_id\x18\x06 \x01(\tR\atokenId\x12\x18\n" +
+	"\arevoked\x18\a \x01(\bR\arevoked\x12K\n" +
+	"\x0fblind_intervals\x18\b \x03(\v2\".sidelight.status.v1.BlindIntervalR\x0eblindIntervals\"+\n" +
+	"\x19RevokeInstallationRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x1c\n" +
+	"\x1aRevokeInstallationResponse\"\x13\n" +
+	"\x11ListTokensRequest\"I\n" +
+	"\x12ListTokensResponse\x123\n" +
+	"\x06tokens\x18\x01 \x03(\v2\x1b.sidelight.console.v1.TokenR\x06tokens\"\xa6\x01\n" +
+	"\x05Token\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x129\n" +
+	"\n" +
+	"created_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x18\n" +
+	"\arevoked\x18\x04 \x01(\bR\arevoked\x12$\n" +
+	"\rinstallations\x18\x05 \x01(\rR\rinstallations\"(\n" +
 	"\x12CreateTokenRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"+\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"F\n" +
 	"\x13CreateTokenResponse\x12\x14\n" +
-	"\x05token\x18\x01 \x01(\tR\x05token2\xf9\x02\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12\x19\n" +
+	"\btoken_id\x18\x02 \x01(\tR\atokenId\"3\n" +
+	"\x16RegenerateTokenRequest\x12\x19\n" +
+	"\btoken_id\x18\x01 \x01(\tR\atokenId\"/\n" +
+	"\x17RegenerateTokenResponse\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\"/\n" +
+	"\x12RevokeTokenRequest\x12\x19\n" +
+	"\btoken_id\x18\x01 \x01(\tR\atokenId\"\x15\n" +
+	"\x13RevokeTokenResponse\"k\n" +
+	"\x13ListCoverageRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"u\n" +
+	"\x14ListCoverageResponse\x125\n" +
+	"\x04rows\x18\x01 \x03(\v2!.sidelight.console.v1.CoverageRowR\x04rows\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd7\x01\n" +
+	"\vCoverageRow\x12\"\n" +
+	"\finstallation\x18\x01 \x01(\tR\finstallation\x12\x18\n" +
+	"\acluster\x18\x02 \x01(\tR\acluster\x12\x12\n" +
+	"\x04node\x18\x03 \x01(\tR\x04node\x129\n" +
+	"\bcoverage\x18\x04 \x01(\v2\x1d.sidelight.status.v1.CoverageR\bcoverage\x12;\n" +
+	"\vreported_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"reportedAt\"q\n" +
+	"\x19ListBlindIntervalsRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\x80\x01\n" +
+	"\x1aListBlindIntervalsResponse\x12:\n" +
+	"\x04rows\x18\x01 \x03(\v2&.sidelight.console.v1.BlindIntervalRowR\x04rows\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x90\x01\n" +
+	"\x10BlindIntervalRow\x12\"\n" +
+	"\finstallation\x18\x01 \x01(\tR\finstallation\x12\x18\n" +
+	"\acluster\x18\x02 \x01(\tR\acluster\x12>\n" +
+	"\binterval\x18\x03 \x01(\v2\".sidelight.status.v1.BlindIntervalR\binterval\"\xf3\x01\n" +
+	"\rPolicyContent\x120\n" +
+	"\x05rules\x18\x01 \x01(\v2\x1a.sidelight.policy.v1.RulesR\x05rules\x120\n" +
+	"\x05masks\x18\x02 \x01(\v2\x1a.sidelight.policy.v1.MasksR\x05masks\x126\n" +
+	"\abudgets\x18\x03 \x01(\v2\x1c.sidelight.policy.v1.BudgetsR\abudgets\x12F\n" +
+	"\rtrusted_cidrs\x18\x04 \x01(\v2!.sidelight.policy.v1.TrustedCidrsR\ftrustedCidrs\"\x12\n" +
+	"\x10GetPolicyRequest\"\xa9\x01\n" +
+	"\x11GetPolicyResponse\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12=\n" +
+	"\acontent\x18\x02 \x01(\v2#.sidelight.console.v1.PolicyContentR\acontent\x129\n" +
+	"\x06states\x18\x03 \x03(\v2!.sidelight.console.v1.PolicyStateR\x06states\"\xc0\x01\n" +
+	"\vPolicyState\x12\"\n" +
+	"\finstallation\x18\x01 \x01(\tR\finstallation\x12\x18\n" +
+	"\acluster\x18\x02 \x01(\tR\acluster\x12\x12\n" +
+	"\x04part\x18\x03 \x01(\tR\x04part\x12\x1a\n" +
+	"\binstance\x18\x04 \x01(\tR\binstance\x12\x1a\n" +
+	"\bsequence\x18\x05 \x01(\x04R\bsequence\x12'\n" +
+	"\x0frefused_because\x18\x06 \x01(\tR\x0erefusedBecause\"\x94\x01\n" +
+	"\x14PublishPolicyRequest\x12=\n" +
+	"\acontent\x18\x01 \x01(\v2#.sidelight.console.v1.PolicyContentR\acontent\x12\x18\n" +
+	"\acomment\x18\x02 \x01(\tR\acomment\x12#\n" +
+	"\rfrom_sequence\x18\x03 \x01(\x04R\ffromSequence\"3\n" +
+	"\x15PublishPolicyResponse\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\"8\n" +
+	"\x15RollBackPolicyRequest\x12\x1f\n" +
+	"\vto_sequence\x18\x01 \x01(\x04R\n" +
+	"toSequence\"4\n" +
+	"\x16RollBackPolicyResponse\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\"\x15\n" +
+	"\x13ListPoliciesRequest\"Q\n" +
+	"\x14ListPoliciesResponse\x129\n" +
+	"\bpolicies\x18\x01 \x03(\v2\x1d.sidelight.policy.v1.ManifestR\bpolicies2\xf9\x02\n" +
 	"\x0eSessionService\x12P\n" +
 	"\x05Login\x12\".sidelight.console.v1.LoginRequest\x1a#.sidelight.console.v1.LoginResponse\x12k\n" +
 	"\x0eChangePassword\x12+.sidelight.console.v1.ChangePasswordRequest\x1a,.sidelight.console.v1.ChangePasswordResponse\x12S\n" +
@@ -1249,10 +2669,23 @@ const file_sidelight_console_v1_ui_proto_rawDesc = "" +
 	"\fWatchChanges\x12).sidelight.console.v1.WatchChangesRequest\x1a*.sidelight.console.v1.WatchChangesResponse0\x012\xdf\x01\n" +
 	"\x0fEndpointService\x12h\n" +
 	"\rListEndpoints\x12*.sidelight.console.v1.ListEndpointsRequest\x1a+.sidelight.console.v1.ListEndpointsResponse\x12b\n" +
-	"\vGetEndpoint\x12(.sidelight.console.v1.GetEndpointRequest\x1a).sidelight.console.v1.GetEndpointResponse2\xef\x01\n" +
+	"\vGetEndpoint\x12(.sidelight.console.v1.GetEndpointRequest\x1a).sidelight.console.v1.GetEndpointResponse2\x9d\x05\n" +
 	"\x13InstallationService\x12t\n" +
-	"\x11ListInstallations\x12..sidelight.console.v1.ListInstallationsRequest\x1a/.sidelight.console.v1.ListInstallationsResponse\x12b\n" +
-	"\vCreateToken\x12(.sidelight.console.v1.CreateTokenRequest\x1a).sidelight.console.v1.CreateTokenResponseB\xde\x01\n" +
+	"\x11ListInstallations\x12..sidelight.console.v1.ListInstallationsRequest\x1a/.sidelight.console.v1.ListInstallationsResponse\x12w\n" +
+	"\x12RevokeInstallation\x12/.sidelight.console.v1.RevokeInstallationRequest\x1a0.sidelight.console.v1.RevokeInstallationResponse\x12_\n" +
+	"\n" +
+	"ListTokens\x12'.sidelight.console.v1.ListTokensRequest\x1a(.sidelight.console.v1.ListTokensResponse\x12b\n" +
+	"\vCreateToken\x12(.sidelight.console.v1.CreateTokenRequest\x1a).sidelight.console.v1.CreateTokenResponse\x12n\n" +
+	"\x0fRegenerateToken\x12,.sidelight.console.v1.RegenerateTokenRequest\x1a-.sidelight.console.v1.RegenerateTokenResponse\x12b\n" +
+	"\vRevokeToken\x12(.sidelight.console.v1.RevokeTokenRequest\x1a).sidelight.console.v1.RevokeTokenResponse2\xf1\x01\n" +
+	"\x0fCoverageService\x12e\n" +
+	"\fListCoverage\x12).sidelight.console.v1.ListCoverageRequest\x1a*.sidelight.console.v1.ListCoverageResponse\x12w\n" +
+	"\x12ListBlindIntervals\x12/.sidelight.console.v1.ListBlindIntervalsRequest\x1a0.sidelight.console.v1.ListBlindIntervalsResponse2\xab\x03\n" +
+	"\rPolicyService\x12\\\n" +
+	"\tGetPolicy\x12&.sidelight.console.v1.GetPolicyRequest\x1a'.sidelight.console.v1.GetPolicyResponse\x12h\n" +
+	"\rPublishPolicy\x12*.sidelight.console.v1.PublishPolicyRequest\x1a+.sidelight.console.v1.PublishPolicyResponse\x12k\n" +
+	"\x0eRollBackPolicy\x12+.sidelight.console.v1.RollBackPolicyRequest\x1a,.sidelight.console.v1.RollBackPolicyResponse\x12e\n" +
+	"\fListPolicies\x12).sidelight.console.v1.ListPoliciesRequest\x1a*.sidelight.console.v1.ListPoliciesResponseB\xde\x01\n" +
 	"\x18com.sidelight.console.v1B\aUiProtoP\x01ZGgithub.com/sidelight/sidelight/proto/gen/sidelight/console/v1;consolev1\xa2\x02\x03SCX\xaa\x02\x14Sidelight.Console.V1\xca\x02\x14Sidelight\\Console\\V1\xe2\x02 Sidelight\\Console\\V1\\GPBMetadata\xea\x02\x16Sidelight::Console::V1b\x06proto3"
 
 var (
@@ -1267,73 +2700,141 @@ func file_sidelight_console_v1_ui_proto_rawDescGZIP() []byte {
 	return file_sidelight_console_v1_ui_proto_rawDescData
 }
 
-var file_sidelight_console_v1_ui_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_sidelight_console_v1_ui_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_sidelight_console_v1_ui_proto_goTypes = []any{
-	(*LoginRequest)(nil),              // 0: sidelight.console.v1.LoginRequest
-	(*LoginResponse)(nil),             // 1: sidelight.console.v1.LoginResponse
-	(*ChangePasswordRequest)(nil),     // 2: sidelight.console.v1.ChangePasswordRequest
-	(*ChangePasswordResponse)(nil),    // 3: sidelight.console.v1.ChangePasswordResponse
-	(*LogoutRequest)(nil),             // 4: sidelight.console.v1.LogoutRequest
-	(*LogoutResponse)(nil),            // 5: sidelight.console.v1.LogoutResponse
-	(*WhoAmIRequest)(nil),             // 6: sidelight.console.v1.WhoAmIRequest
-	(*WhoAmIResponse)(nil),            // 7: sidelight.console.v1.WhoAmIResponse
-	(*ListAttacksRequest)(nil),        // 8: sidelight.console.v1.ListAttacksRequest
-	(*ListAttacksResponse)(nil),       // 9: sidelight.console.v1.ListAttacksResponse
-	(*GetAttackRequest)(nil),          // 10: sidelight.console.v1.GetAttackRequest
-	(*GetAttackResponse)(nil),         // 11: sidelight.console.v1.GetAttackResponse
-	(*WatchChangesRequest)(nil),       // 12: sidelight.console.v1.WatchChangesRequest
-	(*WatchChangesResponse)(nil),      // 13: sidelight.console.v1.WatchChangesResponse
-	(*ListEndpointsRequest)(nil),      // 14: sidelight.console.v1.ListEndpointsRequest
-	(*ListEndpointsResponse)(nil),     // 15: sidelight.console.v1.ListEndpointsResponse
-	(*GetEndpointRequest)(nil),        // 16: sidelight.console.v1.GetEndpointRequest
-	(*GetEndpointResponse)(nil),       // 17: sidelight.console.v1.GetEndpointResponse
-	(*ListInstallationsRequest)(nil),  // 18: sidelight.console.v1.ListInstallationsRequest
-	(*ListInstallationsResponse)(nil), // 19: sidelight.console.v1.ListInstallationsResponse
-	(*Installation)(nil),              // 20: sidelight.console.v1.Installation
-	(*CreateTokenRequest)(nil),        // 21: sidelight.console.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),       // 22: sidelight.console.v1.CreateTokenResponse
-	(*timestamppb.Timestamp)(nil),     // 23: google.protobuf.Timestamp
-	(*v1.Attack)(nil),                 // 24: sidelight.detection.v1.Attack
-	(*v11.Endpoint)(nil),              // 25: sidelight.inventory.v1.Endpoint
-	(*v12.PartStatus)(nil),            // 26: sidelight.status.v1.PartStatus
+	(*LoginRequest)(nil),               // 0: sidelight.console.v1.LoginRequest
+	(*LoginResponse)(nil),              // 1: sidelight.console.v1.LoginResponse
+	(*ChangePasswordRequest)(nil),      // 2: sidelight.console.v1.ChangePasswordRequest
+	(*ChangePasswordResponse)(nil),     // 3: sidelight.console.v1.ChangePasswordResponse
+	(*LogoutRequest)(nil),              // 4: sidelight.console.v1.LogoutRequest
+	(*LogoutResponse)(nil),             // 5: sidelight.console.v1.LogoutResponse
+	(*WhoAmIRequest)(nil),              // 6: sidelight.console.v1.WhoAmIRequest
+	(*WhoAmIResponse)(nil),             // 7: sidelight.console.v1.WhoAmIResponse
+	(*ListAttacksRequest)(nil),         // 8: sidelight.console.v1.ListAttacksRequest
+	(*ListAttacksResponse)(nil),        // 9: sidelight.console.v1.ListAttacksResponse
+	(*GetAttackRequest)(nil),           // 10: sidelight.console.v1.GetAttackRequest
+	(*GetAttackResponse)(nil),          // 11: sidelight.console.v1.GetAttackResponse
+	(*WatchChangesRequest)(nil),        // 12: sidelight.console.v1.WatchChangesRequest
+	(*WatchChangesResponse)(nil),       // 13: sidelight.console.v1.WatchChangesResponse
+	(*ListEndpointsRequest)(nil),       // 14: sidelight.console.v1.ListEndpointsRequest
+	(*ListEndpointsResponse)(nil),      // 15: sidelight.console.v1.ListEndpointsResponse
+	(*GetEndpointRequest)(nil),         // 16: sidelight.console.v1.GetEndpointRequest
+	(*GetEndpointResponse)(nil),        // 17: sidelight.console.v1.GetEndpointResponse
+	(*ListInstallationsRequest)(nil),   // 18: sidelight.console.v1.ListInstallationsRequest
+	(*ListInstallationsResponse)(nil),  // 19: sidelight.console.v1.ListInstallationsResponse
+	(*Installation)(nil),               // 20: sidelight.console.v1.Installation
+	(*RevokeInstallationRequest)(nil),  // 21: sidelight.console.v1.RevokeInstallationRequest
+	(*RevokeInstallationResponse)(nil), // 22: sidelight.console.v1.RevokeInstallationResponse
+	(*ListTokensRequest)(nil),          // 23: sidelight.console.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),         // 24: sidelight.console.v1.ListTokensResponse
+	(*Token)(nil),                      // 25: sidelight.console.v1.Token
+	(*CreateTokenRequest)(nil),         // 26: sidelight.console.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),        // 27: sidelight.console.v1.CreateTokenResponse
+	(*RegenerateTokenRequest)(nil),     // 28: sidelight.console.v1.RegenerateTokenRequest
+	(*RegenerateTokenResponse)(nil),    // 29: sidelight.console.v1.RegenerateTokenResponse
+	(*RevokeTokenRequest)(nil),         // 30: sidelight.console.v1.RevokeTokenRequest
+	(*RevokeTokenResponse)(nil),        // 31: sidelight.console.v1.RevokeTokenResponse
+	(*ListCoverageRequest)(nil),        // 32: sidelight.console.v1.ListCoverageRequest
+	(*ListCoverageResponse)(nil),       // 33: sidelight.console.v1.ListCoverageResponse
+	(*CoverageRow)(nil),                // 34: sidelight.console.v1.CoverageRow
+	(*ListBlindIntervalsRequest)(nil),  // 35: sidelight.console.v1.ListBlindIntervalsRequest
+	(*ListBlindIntervalsResponse)(nil), // 36: sidelight.console.v1.ListBlindIntervalsResponse
+	(*BlindIntervalRow)(nil),           // 37: sidelight.console.v1.BlindIntervalRow
+	(*PolicyContent)(nil),              // 38: sidelight.console.v1.PolicyContent
+	(*GetPolicyRequest)(nil),           // 39: sidelight.console.v1.GetPolicyRequest
+	(*GetPolicyResponse)(nil),          // 40: sidelight.console.v1.GetPolicyResponse
+	(*PolicyState)(nil),                // 41: sidelight.console.v1.PolicyState
+	(*PublishPolicyRequest)(nil),       // 42: sidelight.console.v1.PublishPolicyRequest
+	(*PublishPolicyResponse)(nil),      // 43: sidelight.console.v1.PublishPolicyResponse
+	(*RollBackPolicyRequest)(nil),      // 44: sidelight.console.v1.RollBackPolicyRequest
+	(*RollBackPolicyResponse)(nil),     // 45: sidelight.console.v1.RollBackPolicyResponse
+	(*ListPoliciesRequest)(nil),        // 46: sidelight.console.v1.ListPoliciesRequest
+	(*ListPoliciesResponse)(nil),       // 47: sidelight.console.v1.ListPoliciesResponse
+	(*timestamppb.Timestamp)(nil),      // 48: google.protobuf.Timestamp
+	(*v1.Attack)(nil),                  // 49: sidelight.detection.v1.Attack
+	(*v11.Endpoint)(nil),               // 50: sidelight.inventory.v1.Endpoint
+	(*v12.PartStatus)(nil),             // 51: sidelight.status.v1.PartStatus
+	(*v12.BlindInterval)(nil),          // 52: sidelight.status.v1.BlindInterval
+	(*v12.Coverage)(nil),               // 53: sidelight.status.v1.Coverage
+	(*v13.Rules)(nil),                  // 54: sidelight.policy.v1.Rules
+	(*v13.Masks)(nil),                  // 55: sidelight.policy.v1.Masks
+	(*v13.Budgets)(nil),                // 56: sidelight.policy.v1.Budgets
+	(*v13.TrustedCidrs)(nil),           // 57: sidelight.policy.v1.TrustedCidrs
+	(*v13.Manifest)(nil),               // 58: sidelight.policy.v1.Manifest
 }
 var file_sidelight_console_v1_ui_proto_depIdxs = []int32{
-	23, // 0: sidelight.console.v1.ListAttacksRequest.since:type_name -> google.protobuf.Timestamp
-	24, // 1: sidelight.console.v1.ListAttacksResponse.attacks:type_name -> sidelight.detection.v1.Attack
-	24, // 2: sidelight.console.v1.GetAttackResponse.attack:type_name -> sidelight.detection.v1.Attack
-	25, // 3: sidelight.console.v1.ListEndpointsResponse.endpoints:type_name -> sidelight.inventory.v1.Endpoint
-	25, // 4: sidelight.console.v1.GetEndpointResponse.endpoint:type_name -> sidelight.inventory.v1.Endpoint
+	48, // 0: sidelight.console.v1.ListAttacksRequest.since:type_name -> google.protobuf.Timestamp
+	49, // 1: sidelight.console.v1.ListAttacksResponse.attacks:type_name -> sidelight.detection.v1.Attack
+	49, // 2: sidelight.console.v1.GetAttackResponse.attack:type_name -> sidelight.detection.v1.Attack
+	50, // 3: sidelight.console.v1.ListEndpointsResponse.endpoints:type_name -> sidelight.inventory.v1.Endpoint
+	50, // 4: sidelight.console.v1.GetEndpointResponse.endpoint:type_name -> sidelight.inventory.v1.Endpoint
 	20, // 5: sidelight.console.v1.ListInstallationsResponse.installations:type_name -> sidelight.console.v1.Installation
-	23, // 6: sidelight.console.v1.Installation.registered_at:type_name -> google.protobuf.Timestamp
-	23, // 7: sidelight.console.v1.Installation.last_seen:type_name -> google.protobuf.Timestamp
-	26, // 8: sidelight.console.v1.Installation.parts:type_name -> sidelight.status.v1.PartStatus
-	0,  // 9: sidelight.console.v1.SessionService.Login:input_type -> sidelight.console.v1.LoginRequest
-	2,  // 10: sidelight.console.v1.SessionService.ChangePassword:input_type -> sidelight.console.v1.ChangePasswordRequest
-	4,  // 11: sidelight.console.v1.SessionService.Logout:input_type -> sidelight.console.v1.LogoutRequest
-	6,  // 12: sidelight.console.v1.SessionService.WhoAmI:input_type -> sidelight.console.v1.WhoAmIRequest
-	8,  // 13: sidelight.console.v1.AttackService.ListAttacks:input_type -> sidelight.console.v1.ListAttacksRequest
-	10, // 14: sidelight.console.v1.AttackService.GetAttack:input_type -> sidelight.console.v1.GetAttackRequest
-	12, // 15: sidelight.console.v1.AttackService.WatchChanges:input_type -> sidelight.console.v1.WatchChangesRequest
-	14, // 16: sidelight.console.v1.EndpointService.ListEndpoints:input_type -> sidelight.console.v1.ListEndpointsRequest
-	16, // 17: sidelight.console.v1.EndpointService.GetEndpoint:input_type -> sidelight.console.v1.GetEndpointRequest
-	18, // 18: sidelight.console.v1.InstallationService.ListInstallations:input_type -> sidelight.console.v1.ListInstallationsRequest
-	21, // 19: sidelight.console.v1.InstallationService.CreateToken:input_type -> sidelight.console.v1.CreateTokenRequest
-	1,  // 20: sidelight.console.v1.SessionService.Login:output_type -> sidelight.console.v1.LoginResponse
-	3,  // 21: sidelight.console.v1.SessionService.ChangePassword:output_type -> sidelight.console.v1.ChangePasswordResponse
-	5,  // 22: sidelight.console.v1.SessionService.Logout:output_type -> sidelight.console.v1.LogoutResponse
-	7,  // 23: sidelight.console.v1.SessionService.WhoAmI:output_type -> sidelight.console.v1.WhoAmIResponse
-	9,  // 24: sidelight.console.v1.AttackService.ListAttacks:output_type -> sidelight.console.v1.ListAttacksResponse
-	11, // 25: sidelight.console.v1.AttackService.GetAttack:output_type -> sidelight.console.v1.GetAttackResponse
-	13, // 26: sidelight.console.v1.AttackService.WatchChanges:output_type -> sidelight.console.v1.WatchChangesResponse
-	15, // 27: sidelight.console.v1.EndpointService.ListEndpoints:output_type -> sidelight.console.v1.ListEndpointsResponse
-	17, // 28: sidelight.console.v1.EndpointService.GetEndpoint:output_type -> sidelight.console.v1.GetEndpointResponse
-	19, // 29: sidelight.console.v1.InstallationService.ListInstallations:output_type -> sidelight.console.v1.ListInstallationsResponse
-	22, // 30: sidelight.console.v1.InstallationService.CreateToken:output_type -> sidelight.console.v1.CreateTokenResponse
-	20, // [20:31] is the sub-list for method output_type
-	9,  // [9:20] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	48, // 6: sidelight.console.v1.Installation.registered_at:type_name -> google.protobuf.Timestamp
+	48, // 7: sidelight.console.v1.Installation.last_seen:type_name -> google.protobuf.Timestamp
+	51, // 8: sidelight.console.v1.Installation.parts:type_name -> sidelight.status.v1.PartStatus
+	52, // 9: sidelight.console.v1.Installation.blind_intervals:type_name -> sidelight.status.v1.BlindInterval
+	25, // 10: sidelight.console.v1.ListTokensResponse.tokens:type_name -> sidelight.console.v1.Token
+	48, // 11: sidelight.console.v1.Token.created_at:type_name -> google.protobuf.Timestamp
+	34, // 12: sidelight.console.v1.ListCoverageResponse.rows:type_name -> sidelight.console.v1.CoverageRow
+	53, // 13: sidelight.console.v1.CoverageRow.coverage:type_name -> sidelight.status.v1.Coverage
+	48, // 14: sidelight.console.v1.CoverageRow.reported_at:type_name -> google.protobuf.Timestamp
+	37, // 15: sidelight.console.v1.ListBlindIntervalsResponse.rows:type_name -> sidelight.console.v1.BlindIntervalRow
+	52, // 16: sidelight.console.v1.BlindIntervalRow.interval:type_name -> sidelight.status.v1.BlindInterval
+	54, // 17: sidelight.console.v1.PolicyContent.rules:type_name -> sidelight.policy.v1.Rules
+	55, // 18: sidelight.console.v1.PolicyContent.masks:type_name -> sidelight.policy.v1.Masks
+	56, // 19: sidelight.console.v1.PolicyContent.budgets:type_name -> sidelight.policy.v1.Budgets
+	57, // 20: sidelight.console.v1.PolicyContent.trusted_cidrs:type_name -> sidelight.policy.v1.TrustedCidrs
+	38, // 21: sidelight.console.v1.GetPolicyResponse.content:type_name -> sidelight.console.v1.PolicyContent
+	41, // 22: sidelight.console.v1.GetPolicyResponse.states:type_name -> sidelight.console.v1.PolicyState
+	38, // 23: sidelight.console.v1.PublishPolicyRequest.content:type_name -> sidelight.console.v1.PolicyContent
+	58, // 24: sidelight.console.v1.ListPoliciesResponse.policies:type_name -> sidelight.policy.v1.Manifest
+	0,  // 25: sidelight.console.v1.SessionService.Login:input_type -> sidelight.console.v1.LoginRequest
+	2,  // 26: sidelight.console.v1.SessionService.ChangePassword:input_type -> sidelight.console.v1.ChangePasswordRequest
+	4,  // 27: sidelight.console.v1.SessionService.Logout:input_type -> sidelight.console.v1.LogoutRequest
+	6,  // 28: sidelight.console.v1.SessionService.WhoAmI:input_type -> sidelight.console.v1.WhoAmIRequest
+	8,  // 29: sidelight.console.v1.AttackService.ListAttacks:input_type -> sidelight.console.v1.ListAttacksRequest
+	10, // 30: sidelight.console.v1.AttackService.GetAttack:input_type -> sidelight.console.v1.GetAttackRequest
+	12, // 31: sidelight.console.v1.AttackService.WatchChanges:input_type -> sidelight.console.v1.WatchChangesRequest
+	14, // 32: sidelight.console.v1.EndpointService.ListEndpoints:input_type -> sidelight.console.v1.ListEndpointsRequest
+	16, // 33: sidelight.console.v1.EndpointService.GetEndpoint:input_type -> sidelight.console.v1.GetEndpointRequest
+	18, // 34: sidelight.console.v1.InstallationService.ListInstallations:input_type -> sidelight.console.v1.ListInstallationsRequest
+	21, // 35: sidelight.console.v1.InstallationService.RevokeInstallation:input_type -> sidelight.console.v1.RevokeInstallationRequest
+	23, // 36: sidelight.console.v1.InstallationService.ListTokens:input_type -> sidelight.console.v1.ListTokensRequest
+	26, // 37: sidelight.console.v1.InstallationService.CreateToken:input_type -> sidelight.console.v1.CreateTokenRequest
+	28, // 38: sidelight.console.v1.InstallationService.RegenerateToken:input_type -> sidelight.console.v1.RegenerateTokenRequest
+	30, // 39: sidelight.console.v1.InstallationService.RevokeToken:input_type -> sidelight.console.v1.RevokeTokenRequest
+	32, // 40: sidelight.console.v1.CoverageService.ListCoverage:input_type -> sidelight.console.v1.ListCoverageRequest
+	35, // 41: sidelight.console.v1.CoverageService.ListBlindIntervals:input_type -> sidelight.console.v1.ListBlindIntervalsRequest
+	39, // 42: sidelight.console.v1.PolicyService.GetPolicy:input_type -> sidelight.console.v1.GetPolicyRequest
+	42, // 43: sidelight.console.v1.PolicyService.PublishPolicy:input_type -> sidelight.console.v1.PublishPolicyRequest
+	44, // 44: sidelight.console.v1.PolicyService.RollBackPolicy:input_type -> sidelight.console.v1.RollBackPolicyRequest
+	46, // 45: sidelight.console.v1.PolicyService.ListPolicies:input_type -> sidelight.console.v1.ListPoliciesRequest
+	1,  // 46: sidelight.console.v1.SessionService.Login:output_type -> sidelight.console.v1.LoginResponse
+	3,  // 47: sidelight.console.v1.SessionService.ChangePassword:output_type -> sidelight.console.v1.ChangePasswordResponse
+	5,  // 48: sidelight.console.v1.SessionService.Logout:output_type -> sidelight.console.v1.LogoutResponse
+	7,  // 49: sidelight.console.v1.SessionService.WhoAmI:output_type -> sidelight.console.v1.WhoAmIResponse
+	9,  // 50: sidelight.console.v1.AttackService.ListAttacks:output_type -> sidelight.console.v1.ListAttacksResponse
+	11, // 51: sidelight.console.v1.AttackService.GetAttack:output_type -> sidelight.console.v1.GetAttackResponse
+	13, // 52: sidelight.console.v1.AttackService.WatchChanges:output_type -> sidelight.console.v1.WatchChangesResponse
+	15, // 53: sidelight.console.v1.EndpointService.ListEndpoints:output_type -> sidelight.console.v1.ListEndpointsResponse
+	17, // 54: sidelight.console.v1.EndpointService.GetEndpoint:output_type -> sidelight.console.v1.GetEndpointResponse
+	19, // 55: sidelight.console.v1.InstallationService.ListInstallations:output_type -> sidelight.console.v1.ListInstallationsResponse
+	22, // 56: sidelight.console.v1.InstallationService.RevokeInstallation:output_type -> sidelight.console.v1.RevokeInstallationResponse
+	24, // 57: sidelight.console.v1.InstallationService.ListTokens:output_type -> sidelight.console.v1.ListTokensResponse
+	27, // 58: sidelight.console.v1.InstallationService.CreateToken:output_type -> sidelight.console.v1.CreateTokenResponse
+	29, // 59: sidelight.console.v1.InstallationService.RegenerateToken:output_type -> sidelight.console.v1.RegenerateTokenResponse
+	31, // 60: sidelight.console.v1.InstallationService.RevokeToken:output_type -> sidelight.console.v1.RevokeTokenResponse
+	33, // 61: sidelight.console.v1.CoverageService.ListCoverage:output_type -> sidelight.console.v1.ListCoverageResponse
+	36, // 62: sidelight.console.v1.CoverageService.ListBlindIntervals:output_type -> sidelight.console.v1.ListBlindIntervalsResponse
+	40, // 63: sidelight.console.v1.PolicyService.GetPolicy:output_type -> sidelight.console.v1.GetPolicyResponse
+	43, // 64: sidelight.console.v1.PolicyService.PublishPolicy:output_type -> sidelight.console.v1.PublishPolicyResponse
+	45, // 65: sidelight.console.v1.PolicyService.RollBackPolicy:output_type -> sidelight.console.v1.RollBackPolicyResponse
+	47, // 66: sidelight.console.v1.PolicyService.ListPolicies:output_type -> sidelight.console.v1.ListPoliciesResponse
+	46, // [46:67] is the sub-list for method output_type
+	25, // [25:46] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_sidelight_console_v1_ui_proto_init() }
@@ -1347,9 +2848,9 @@ func file_sidelight_console_v1_ui_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sidelight_console_v1_ui_proto_rawDesc), len(file_sidelight_console_v1_ui_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   48,
 			NumExtensions: 0,
-			NumServices:   4,
+			NumServices:   6,
 		},
 		GoTypes:           file_sidelight_console_v1_ui_proto_goTypes,
 		DependencyIndexes: file_sidelight_console_v1_ui_proto_depIdxs,

@@ -575,8 +575,12 @@ var EndpointService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	InstallationService_ListInstallations_FullMethodName = "/sidelight.console.v1.InstallationService/ListInstallations"
-	InstallationService_CreateToken_FullMethodName       = "/sidelight.console.v1.InstallationService/CreateToken"
+	InstallationService_ListInstallations_FullMethodName  = "/sidelight.console.v1.InstallationService/ListInstallations"
+	InstallationService_RevokeInstallation_FullMethodName = "/sidelight.console.v1.InstallationService/RevokeInstallation"
+	InstallationService_ListTokens_FullMethodName         = "/sidelight.console.v1.InstallationService/ListTokens"
+	InstallationService_CreateToken_FullMethodName        = "/sidelight.console.v1.InstallationService/CreateToken"
+	InstallationService_RegenerateToken_FullMethodName    = "/sidelight.console.v1.InstallationService/RegenerateToken"
+	InstallationService_RevokeToken_FullMethodName        = "/sidelight.console.v1.InstallationService/RevokeToken"
 )
 
 // InstallationServiceClient is the client API for InstallationService service.
@@ -586,8 +590,14 @@ const (
 // InstallationService lists installations ("Nodes" in the UI) and makes tokens for new ones.
 type InstallationServiceClient interface {
 	ListInstallations(ctx context.Context, in *ListInstallationsRequest, opts ...grpc.CallOption) (*ListInstallationsResponse, error)
+	// Cuts it off at its next call; what it detects stays in its own journal.
+	RevokeInstallation(ctx context.Context, in *RevokeInstallationRequest, opts ...grpc.CallOption) (*RevokeInstallationResponse, error)
+	ListTokens(ctx context.Context, in *ListTokensRequest, opts ...grpc.CallOption) (*ListTokensResponse, error)
 	// The token is shown once.
 	CreateToken(ctx context.Context, in *CreateTokenRequest, opts ...grpc.CallOption) (*CreateTokenResponse, error)
+	// A new secret under the same name: installations that registered with the old one are cut off at their next call.
+	RegenerateToken(ctx context.Context, in *RegenerateTokenRequest, opts ...grpc.CallOption) (*RegenerateTokenResponse, error)
+	RevokeToken(ctx context.Context, in *RevokeTokenRequest, opts ...grpc.CallOption) (*RevokeTokenResponse, error)
 }
 
 type installationServiceClient struct {
@@ -608,10 +618,50 @@ func (c *installationServiceClient) ListInstallations(ctx context.Context, in *L
 	return out, nil
 }
 
+func (c *installationServiceClient) RevokeInstallation(ctx context.Context, in *RevokeInstallationRequest, opts ...grpc.CallOption) (*RevokeInstallationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeInstallationResponse)
+	err := c.cc.Invoke(ctx, InstallationService_RevokeInstallation_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *installationServiceClient) ListTokens(ctx context.Context, in *ListTokensRequest, opts ...grpc.CallOption) (*ListTokensResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListTokensResponse)
+	err := c.cc.Invoke(ctx, InstallationService_ListTokens_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *installationServiceClient) CreateToken(ctx context.Context, in *CreateTokenRequest, opts ...grpc.CallOption) (*CreateTokenResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreateTokenResponse)
 	err := c.cc.Invoke(ctx, InstallationService_CreateToken_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *installationServiceClient) RegenerateToken(ctx context.Context, in *RegenerateTokenRequest, opts ...grpc.CallOption) (*RegenerateTokenResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RegenerateTokenResponse)
+	err := c.cc.Invoke(ctx, InstallationService_RegenerateToken_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *installationServiceClient) RevokeToken(ctx context.Context, in *RevokeTokenRequest, opts ...grpc.CallOption) (*RevokeTokenResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeTokenResponse)
+	err := c.cc.Invoke(ctx, InstallationService_RevokeToken_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -625,8 +675,14 @@ func (c *installationServiceClient) CreateToken(ctx context.Context, in *CreateT
 // InstallationService lists installations ("Nodes" in the UI) and makes tokens for new ones.
 type InstallationServiceServer interface {
 	ListInstallations(context.Context, *ListInstallationsRequest) (*ListInstallationsResponse, error)
+	// Cuts it off at its next call; what it detects stays in its own journal.
+	RevokeInstallation(context.Context, *RevokeInstallationRequest) (*RevokeInstallationResponse, error)
+	ListTokens(context.Context, *ListTokensRequest) (*ListTokensResponse, error)
 	// The token is shown once.
 	CreateToken(context.Context, *CreateTokenRequest) (*CreateTokenResponse, error)
+	// A new secret under the same name: installations that registered with the old one are cut off at their next call.
+	RegenerateToken(context.Context, *RegenerateTokenRequest) (*RegenerateTokenResponse, error)
+	RevokeToken(context.Context, *RevokeTokenRequest) (*RevokeTokenResponse, error)
 	mustEmbedUnimplementedInstallationServiceServer()
 }
 
@@ -640,8 +696,20 @@ type UnimplementedInstallationServiceServer struct{}
 func (UnimplementedInstallationServiceServer) ListInstallations(context.Context, *ListInstallationsRequest) (*ListInstallationsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListInstallations not implemented")
 }
+func (UnimplementedInstallationServiceServer) RevokeInstallation(context.Context, *RevokeInstallationRequest) (*RevokeInstallationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeInstallation not implemented")
+}
+func (UnimplementedInstallationServiceServer) ListTokens(context.Context, *ListTokensRequest) (*ListTokensResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListTokens not implemented")
+}
 func (UnimplementedInstallationServiceServer) CreateToken(context.Context, *CreateTokenRequest) (*CreateTokenResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateToken not implemented")
+}
+func (UnimplementedInstallationServiceServer) RegenerateToken(context.Context, *RegenerateTokenRequest) (*RegenerateTokenResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RegenerateToken not implemented")
+}
+func (UnimplementedInstallationServiceServer) RevokeToken(context.Context, *RevokeTokenRequest) (*RevokeTokenResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeToken not implemented")
 }
 func (UnimplementedInstallationServiceServer) mustEmbedUnimplementedInstallationServiceServer() {}
 func (UnimplementedInstallationServiceServer) testEmbeddedByValue()                             {}
@@ -682,6 +750,42 @@ func _InstallationService_ListInstallations_Handler(srv interface{}, ctx context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _InstallationService_RevokeInstallation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeInstallationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InstallationServiceServer).RevokeInstallation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InstallationService_RevokeInstallation_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InstallationServiceServer).RevokeInstallation(ctx, req.(*RevokeInstallationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _InstallationService_ListTokens_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListTokensRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InstallationServiceServer).ListTokens(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InstallationService_ListTokens_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InstallationServiceServer).ListTokens(ctx, req.(*ListTokensRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _InstallationService_CreateToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateTokenRequest)
 	if err := dec(in); err != nil {
@@ -700,6 +804,42 @@ func _InstallationService_CreateToken_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _InstallationService_RegenerateToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RegenerateTokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InstallationServiceServer).RegenerateToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InstallationService_RegenerateToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InstallationServiceServer).RegenerateToken(ctx, req.(*RegenerateTokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _InstallationService_RevokeToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeTokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InstallationServiceServer).RevokeToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InstallationService_RevokeToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InstallationServiceServer).RevokeToken(ctx, req.(*RevokeTokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // InstallationService_ServiceDesc is the grpc.ServiceDesc for InstallationService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -712,8 +852,400 @@ var InstallationService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _InstallationService_ListInstallations_Handler,
 		},
 		{
+			MethodName: "RevokeInstallation",
+			Handler:    _InstallationService_RevokeInstallation_Handler,
+		},
+		{
+			MethodName: "ListTokens",
+			Handler:    _InstallationService_ListTokens_Handler,
+		},
+		{
 			MethodName: "CreateToken",
 			Handler:    _InstallationService_CreateToken_Handler,
+		},
+		{
+			MethodName: "RegenerateToken",
+			Handler:    _InstallationService_RegenerateToken_Handler,
+		},
+		{
+			MethodName: "RevokeToken",
+			Handler:    _InstallationService_RevokeToken_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "sidelight/console/v1/ui.proto",
+}
+
+const (
+	CoverageService_ListCoverage_FullMethodName       = "/sidelight.console.v1.CoverageService/ListCoverage"
+	CoverageService_ListBlindIntervals_FullMethodName = "/sidelight.console.v1.CoverageService/ListBlindIntervals"
+)
+
+// CoverageServiceClient is the client API for CoverageService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// CoverageService says what is watched, and what is not and why.
+type CoverageServiceClient interface {
+	// Workloads over all installations, those with losses first.
+	ListCoverage(ctx context.Context, in *ListCoverageRequest, opts ...grpc.CallOption) (*ListCoverageResponse, error)
+	// Newest first.
+	ListBlindIntervals(ctx context.Context, in *ListBlindIntervalsRequest, opts ...grpc.CallOption) (*ListBlindIntervalsResponse, error)
+}
+
+type coverageServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewCoverageServiceClient(cc grpc.ClientConnInterface) CoverageServiceClient {
+	return &coverageServiceClient{cc}
+}
+
+func (c *coverageServiceClient) ListCoverage(ctx context.Context, in *ListCoverageRequest, opts ...grpc.CallOption) (*ListCoverageResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCoverageResponse)
+	err := c.cc.Invoke(ctx, CoverageService_ListCoverage_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *coverageServiceClient) ListBlindIntervals(ctx context.Context, in *ListBlindIntervalsRequest, opts ...grpc.CallOption) (*ListBlindIntervalsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListBlindIntervalsResponse)
+	err := c.cc.Invoke(ctx, CoverageService_ListBlindIntervals_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// CoverageServiceServer is the server API for CoverageService service.
+// All implementations must embed UnimplementedCoverageServiceServer
+// for forward compatibility.
+//
+// CoverageService says what is watched, and what is not and why.
+type CoverageServiceServer interface {
+	// Workloads over all installations, those with losses first.
+	ListCoverage(context.Context, *ListCoverageRequest) (*ListCoverageResponse, error)
+	// Newest first.
+	ListBlindIntervals(context.Context, *ListBlindIntervalsRequest) (*ListBlindIntervalsResponse, error)
+	mustEmbedUnimplementedCoverageServiceServer()
+}
+
+// UnimplementedCoverageServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedCoverageServiceServer struct{}
+
+func (UnimplementedCoverageServiceServer) ListCoverage(context.Context, *ListCoverageRequest) (*ListCoverageResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListCoverage not implemented")
+}
+func (UnimplementedCoverageServiceServer) ListBlindIntervals(context.Context, *ListBlindIntervalsRequest) (*ListBlindIntervalsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListBlindIntervals not implemented")
+}
+func (UnimplementedCoverageServiceServer) mustEmbedUnimplementedCoverageServiceServer() {}
+func (UnimplementedCoverageServiceServer) testEmbeddedByValue()                         {}
+
+// UnsafeCoverageServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to CoverageServiceServer will
+// result in compilation errors.
+type UnsafeCoverageServiceServer interface {
+	mustEmbedUnimplementedCoverageServiceServer()
+}
+
+func RegisterCoverageServiceServer(s grpc.ServiceRegistrar, srv CoverageServiceServer) {
+	// If the following call panics, it indicates UnimplementedCoverageServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&CoverageService_ServiceDesc, srv)
+}
+
+func _CoverageService_ListCoverage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCoverageRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CoverageServiceServer).ListCoverage(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CoverageService_ListCoverage_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CoverageServiceServer).ListCoverage(ctx, req.(*ListCoverageRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CoverageService_ListBlindIntervals_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListBlindIntervalsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CoverageServiceServer).ListBlindIntervals(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CoverageService_ListBlindIntervals_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CoverageServiceServer).ListBlindIntervals(ctx, req.(*ListBlindIntervalsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// CoverageService_ServiceDesc is the grpc.ServiceDesc for CoverageService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var CoverageService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "sidelight.console.v1.CoverageService",
+	HandlerType: (*CoverageServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "ListCoverage",
+			Handler:    _CoverageService_ListCoverage_Handler,
+		},
+		{
+			MethodName: "ListBlindIntervals",
+			Handler:    _CoverageService_ListBlindIntervals_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "sidelight/console/v1/ui.proto",
+}
+
+const (
+	PolicyService_GetPolicy_FullMethodName      = "/sidelight.console.v1.PolicyService/GetPolicy"
+	PolicyService_PublishPolicy_FullMethodName  = "/sidelight.console.v1.PolicyService/PublishPolicy"
+	PolicyService_RollBackPolicy_FullMethodName = "/sidelight.console.v1.PolicyService/RollBackPolicy"
+	PolicyService_ListPolicies_FullMethodName   = "/sidelight.console.v1.PolicyService/ListPolicies"
+)
+
+// PolicyServiceClient is the client API for PolicyService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// PolicyService is where people decide what the parts obey.
+type PolicyServiceClient interface {
+	// The newest policy, and what installations say of it.
+	GetPolicy(ctx context.Context, in *GetPolicyRequest, opts ...grpc.CallOption) (*GetPolicyResponse, error)
+	// Signs and hands out new content under the next sequence.
+	PublishPolicy(ctx context.Context, in *PublishPolicyRequest, opts ...grpc.CallOption) (*PublishPolicyResponse, error)
+	// The content of an earlier sequence under the next one.
+	RollBackPolicy(ctx context.Context, in *RollBackPolicyRequest, opts ...grpc.CallOption) (*RollBackPolicyResponse, error)
+	// Newest first, without content.
+	ListPolicies(ctx context.Context, in *ListPoliciesRequest, opts ...grpc.CallOption) (*ListPoliciesResponse, error)
+}
+
+type policyServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewPolicyServiceClient(cc grpc.ClientConnInterface) PolicyServiceClient {
+	return &policyServiceClient{cc}
+}
+
+func (c *policyServiceClient) GetPolicy(ctx context.Context, in *GetPolicyRequest, opts ...grpc.CallOption) (*GetPolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetPolicyResponse)
+	err := c.cc.Invoke(ctx, PolicyService_GetPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *policyServiceClient) PublishPolicy(ctx context.Context, in *PublishPolicyRequest, opts ...grpc.CallOption) (*PublishPolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PublishPolicyResponse)
+	err := c.cc.Invoke(ctx, PolicyService_PublishPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *policyServiceClient) RollBackPolicy(ctx context.Context, in *RollBackPolicyRequest, opts ...grpc.CallOption) (*RollBackPolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RollBackPolicyResponse)
+	err := c.cc.Invoke(ctx, PolicyService_RollBackPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *policyServiceClient) ListPolicies(ctx context.Context, in *ListPoliciesRequest, opts ...grpc.CallOption) (*ListPoliciesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListPoliciesResponse)
+	err := c.cc.Invoke(ctx, PolicyService_ListPolicies_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// PolicyServiceServer is the server API for PolicyService service.
+// All implementations must embed UnimplementedPolicyServiceServer
+// for forward compatibility.
+//
+// PolicyService is where people decide what the parts obey.
+type PolicyServiceServer interface {
+	// The newest policy, and what installations say of it.
+	GetPolicy(context.Context, *GetPolicyRequest) (*GetPolicyResponse, error)
+	// Signs and hands out new content under the next sequence.
+	PublishPolicy(context.Context, *PublishPolicyRequest) (*PublishPolicyResponse, error)
+	// The content of an earlier sequence under the next one.
+	RollBackPolicy(context.Context, *RollBackPolicyRequest) (*RollBackPolicyResponse, error)
+	// Newest first, without content.
+	ListPolicies(context.Context, *ListPoliciesRequest) (*ListPoliciesResponse, error)
+	mustEmbedUnimplementedPolicyServiceServer()
+}
+
+// UnimplementedPolicyServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedPolicyServiceServer struct{}
+
+func (UnimplementedPolicyServiceServer) GetPolicy(context.Context, *GetPolicyRequest) (*GetPolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetPolicy not implemented")
+}
+func (UnimplementedPolicyServiceServer) PublishPolicy(context.Context, *PublishPolicyRequest) (*PublishPolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PublishPolicy not implemented")
+}
+func (UnimplementedPolicyServiceServer) RollBackPolicy(context.Context, *RollBackPolicyRequest) (*RollBackPolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RollBackPolicy not implemented")
+}
+func (UnimplementedPolicyServiceServer) ListPolicies(context.Context, *ListPoliciesRequest) (*ListPoliciesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListPolicies not implemented")
+}
+func (UnimplementedPolicyServiceServer) mustEmbedUnimplementedPolicyServiceServer() {}
+func (UnimplementedPolicyServiceServer) testEmbeddedByValue()                       {}
+
+// UnsafePolicyServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to PolicyServiceServer will
+// result in compilation errors.
+type UnsafePolicyServiceServer interface {
+	mustEmbedUnimplementedPolicyServiceServer()
+}
+
+func RegisterPolicyServiceServer(s grpc.ServiceRegistrar, srv PolicyServiceServer) {
+	// If the following call panics, it indicates UnimplementedPolicyServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&PolicyService_ServiceDesc, srv)
+}
+
+func _PolicyService_GetPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetPolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PolicyServiceServer).GetPolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PolicyService_GetPolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PolicyServiceServer).GetPolicy(ctx, req.(*GetPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PolicyService_PublishPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PublishPolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PolicyServiceServer).PublishPolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PolicyService_PublishPolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PolicyServiceServer).PublishPolicy(ctx, req.(*PublishPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PolicyService_RollBackPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RollBackPolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PolicyServiceServer).RollBackPolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PolicyService_RollBackPolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PolicyServiceServer).RollBackPolicy(ctx, req.(*RollBackPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PolicyService_ListPolicies_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListPoliciesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PolicyServiceServer).ListPolicies(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PolicyService_ListPolicies_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PolicyServiceServer).ListPolicies(ctx, req.(*ListPoliciesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// PolicyService_ServiceDesc is the grpc.ServiceDesc for PolicyService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var PolicyService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "sidelight.console.v1.PolicyService",
+	HandlerType: (*PolicyServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "GetPolicy",
+			Handler:    _PolicyService_GetPolicy_Handler,
+		},
+		{
+			MethodName: "PublishPolicy",
+			Handler:    _PolicyService_PublishPolicy_Handler,
+		},
+		{
+			MethodName: "RollBackPolicy",
+			Handler:    _PolicyService_RollBackPolicy_Handler,
+		},
+		{
+			MethodName: "ListPolicies",
+			Handler:    _PolicyService_ListPolicies_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -288,12 +288,14 @@ func (x *RefreshTokenResponse) GetExpiresAt() *timestamppb.Timestamp {
 }
 
 type UploadRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Attacks       []*v1.Attack           `protobuf:"bytes,1,rep,name=attacks,proto3" json:"attacks,omitempty"`
-	Endpoints     []*v11.EndpointDelta   `protobuf:"bytes,2,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
-	Statuses      []*v12.PartStatus      `protobuf:"bytes,3,rep,name=statuses,proto3" json:"statuses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Attacks   []*v1.Attack           `protobuf:"bytes,1,rep,name=attacks,proto3" json:"attacks,omitempty"`
+	Endpoints []*v11.EndpointDelta   `protobuf:"bytes,2,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	Statuses  []*v12.PartStatus      `protobuf:"bytes,3,rep,name=statuses,proto3" json:"statuses,omitempty"`
+	// Upserted by id.
+	BlindIntervals []*v12.BlindInterval `protobuf:"bytes,4,rep,name=blind_intervals,json=blindIntervals,proto3" json:"blind_intervals,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *UploadRequest) Reset() {
@@ -343,6 +345,13 @@ func (x *UploadRequest) GetEndpoints() []*v11.EndpointDelta {
 func (x *UploadRequest) GetStatuses() []*v12.PartStatus {
 	if x != nil {
 		return x.Statuses
+	}
+	return nil
+}
+
+func (x *UploadRequest) GetBlindIntervals() []*v12.BlindInterval {
+	if x != nil {
+		return x.BlindIntervals
 	}
 	return nil
 }
@@ -513,11 +522,12 @@ const file_sidelight_console_v1_uplink_proto_rawDesc = "" +
 	"\x14RefreshTokenResponse\x12!\n" +
 	"\faccess_token\x18\x01 \x01(\tR\vaccessToken\x129\n" +
 	"\n" +
-	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xcb\x01\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x98\x02\n" +
 	"\rUploadRequest\x128\n" +
 	"\aattacks\x18\x01 \x03(\v2\x1e.sidelight.detection.v1.AttackR\aattacks\x12C\n" +
 	"\tendpoints\x18\x02 \x03(\v2%.sidelight.inventory.v1.EndpointDeltaR\tendpoints\x12;\n" +
-	"\bstatuses\x18\x03 \x03(\v2\x1f.sidelight.status.v1.PartStatusR\bstatuses\"\x10\n" +
+	"\bstatuses\x18\x03 \x03(\v2\x1f.sidelight.status.v1.PartStatusR\bstatuses\x12K\n" +
+	"\x0fblind_intervals\x18\x04 \x03(\v2\".sidelight.status.v1.BlindIntervalR\x0eblindIntervals\"\x10\n" +
 	"\x0eUploadResponse\"b\n" +
 	"\x12WatchPolicyRequest\x12#\n" +
 	"\rhave_sequence\x18\x01 \x01(\x04R\fhaveSequence\x12'\n" +
@@ -558,8 +568,9 @@ var file_sidelight_console_v1_uplink_proto_goTypes = []any{
 	(*v1.Attack)(nil),             // 9: sidelight.detection.v1.Attack
 	(*v11.EndpointDelta)(nil),     // 10: sidelight.inventory.v1.EndpointDelta
 	(*v12.PartStatus)(nil),        // 11: sidelight.status.v1.PartStatus
-	(*v13.Bundle)(nil),            // 12: sidelight.policy.v1.Bundle
-	(*v13.Decision)(nil),          // 13: sidelight.policy.v1.Decision
+	(*v12.BlindInterval)(nil),     // 12: sidelight.status.v1.BlindInterval
+	(*v13.Bundle)(nil),            // 13: sidelight.policy.v1.Bundle
+	(*v13.Decision)(nil),          // 14: sidelight.policy.v1.Decision
 }
 var file_sidelight_console_v1_uplink_proto_depIdxs = []int32{
 	8,  // 0: sidelight.console.v1.RegisterResponse.expires_at:type_name -> google.protobuf.Timestamp
@@ -568,21 +579,22 @@ var file_sidelight_console_v1_uplink_proto_depIdxs = []int32{
 	9,  // 3: sidelight.console.v1.UploadRequest.attacks:type_name -> sidelight.detection.v1.Attack
 	10, // 4: sidelight.console.v1.UploadRequest.endpoints:type_name -> sidelight.inventory.v1.EndpointDelta
 	11, // 5: sidelight.console.v1.UploadRequest.statuses:type_name -> sidelight.status.v1.PartStatus
-	12, // 6: sidelight.console.v1.WatchPolicyResponse.bundle:type_name -> sidelight.policy.v1.Bundle
-	13, // 7: sidelight.console.v1.WatchPolicyResponse.decisions:type_name -> sidelight.policy.v1.Decision
-	0,  // 8: sidelight.console.v1.UplinkService.Register:input_type -> sidelight.console.v1.RegisterRequest
-	2,  // 9: sidelight.console.v1.UplinkService.RefreshToken:input_type -> sidelight.console.v1.RefreshTokenRequest
-	4,  // 10: sidelight.console.v1.UplinkService.Upload:input_type -> sidelight.console.v1.UploadRequest
-	6,  // 11: sidelight.console.v1.UplinkService.WatchPolicy:input_type -> sidelight.console.v1.WatchPolicyRequest
-	1,  // 12: sidelight.console.v1.UplinkService.Register:output_type -> sidelight.console.v1.RegisterResponse
-	3,  // 13: sidelight.console.v1.UplinkService.RefreshToken:output_type -> sidelight.console.v1.RefreshTokenResponse
-	5,  // 14: sidelight.console.v1.UplinkService.Upload:output_type -> sidelight.console.v1.UploadResponse
-	7,  // 15: sidelight.console.v1.UplinkService.WatchPolicy:output_type -> sidelight.console.v1.WatchPolicyResponse
-	12, // [12:16] is the sub-list for method output_type
-	8,  // [8:12] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	12, // 6: sidelight.console.v1.UploadRequest.blind_intervals:type_name -> sidelight.status.v1.BlindInterval
+	13, // 7: sidelight.console.v1.WatchPolicyResponse.bundle:type_name -> sidelight.policy.v1.Bundle
+	14, // 8: sidelight.console.v1.WatchPolicyResponse.decisions:type_name -> sidelight.policy.v1.Decision
+	0,  // 9: sidelight.console.v1.UplinkService.Register:input_type -> sidelight.console.v1.RegisterRequest
+	2,  // 10: sidelight.console.v1.UplinkService.RefreshToken:input_type -> sidelight.console.v1.RefreshTokenRequest
+	4,  // 11: sidelight.console.v1.UplinkService.Upload:input_type -> sidelight.console.v1.UploadRequest
+	6,  // 12: sidelight.console.v1.UplinkService.WatchPolicy:input_type -> sidelight.console.v1.WatchPolicyRequest
+	1,  // 13: sidelight.console.v1.UplinkService.Register:output_type -> sidelight.console.v1.RegisterResponse
+	3,  // 14: sidelight.console.v1.UplinkService.RefreshToken:output_type -> sidelight.console.v1.RefreshTokenResponse
+	5,  // 15: sidelight.console.v1.UplinkService.Upload:output_type -> sidelight.console.v1.UploadResponse
+	7,  // 16: sidelight.console.v1.UplinkService.WatchPolicy:output_type -> sidelight.console.v1.WatchPolicyResponse
+	13, // [13:17] is the sub-list for method output_type
+	9,  // [9:13] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_sidelight_console_v1_uplink_proto_init() }

@@ -39,6 +39,7 @@ type UplinkServiceClient interface {
 	RefreshToken(ctx context.Context, in *RefreshTokenRequest, opts ...grpc.CallOption) (*RefreshTokenResponse, error)
 	// Upserts; idempotent by (cluster, id, version).
 	Upload(ctx context.Context, in *UploadRequest, opts ...grpc.CallOption) (*UploadResponse, error)
+	// The newest bundle at once, then each newer one. A token that was revoked or regenerated ends it.
 	WatchPolicy(ctx context.Context, in *WatchPolicyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchPolicyResponse], error)
 }
 
@@ -113,6 +114,7 @@ type UplinkServiceServer interface {
 	RefreshToken(context.Context, *RefreshTokenRequest) (*RefreshTokenResponse, error)
 	// Upserts; idempotent by (cluster, id, version).
 	Upload(context.Context, *UploadRequest) (*UploadResponse, error)
+	// The newest bundle at once, then each newer one. A token that was revoked or regenerated ends it.
 	WatchPolicy(*WatchPolicyRequest, grpc.ServerStreamingServer[WatchPolicyResponse]) error
 	mustEmbedUnimplementedUplinkServiceServer()
 }

@@ -45,7 +45,9 @@ type Attack struct {
 	// The first five hits of equal payload per hour.
 	Samples []*Hit `protobuf:"bytes,15,rep,name=samples,proto3" json:"samples,omitempty"`
 	// Grows with every change of this attack.
-	Version       uint64 `protobuf:"varint,16,opt,name=version,proto3" json:"version,omitempty"`
+	Version uint64 `protobuf:"varint,16,opt,name=version,proto3" json:"version,omitempty"`
+	// A late hit closed the silence between two attacks: this one went on as part of that, and is no longer shown.
+	MergedInto    string `protobuf:"bytes,17,opt,name=merged_into,json=mergedInto,proto3" json:"merged_into,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -192,6 +194,13 @@ func (x *Attack) GetVersion() uint64 {
 	return 0
 }
 
+func (x *Attack) GetMergedInto() string {
+	if x != nil {
+		return x.MergedInto
+	}
+	return ""
+}
+
 // Target is what was attacked, named as it was known then; aliased later, never rewritten.
 type Target struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -275,7 +284,7 @@ var File_sidelight_detection_v1_attack_proto protoreflect.FileDescriptor
 
 const file_sidelight_detection_v1_attack_proto_rawDesc = "" +
 	"\n" +
-	"#sidelight/detection/v1/attack.proto\x12\x16sidelight.detection.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a sidelight/detection/v1/hit.proto\x1a%sidelight/detection/v1/taxonomy.proto\"\x94\x05\n" +
+	"#sidelight/detection/v1/attack.proto\x12\x16sidelight.detection.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a sidelight/detection/v1/hit.proto\x1a%sidelight/detection/v1/taxonomy.proto\"\xb5\x05\n" +
 	"\x06Attack\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12\"\n" +
@@ -296,7 +305,9 @@ const file_sidelight_detection_v1_attack_proto_rawDesc = "" +
 	"first_seen\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tfirstSeen\x127\n" +
 	"\tlast_seen\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\x125\n" +
 	"\asamples\x18\x0f \x03(\v2\x1b.sidelight.detection.v1.HitR\asamples\x12\x18\n" +
-	"\aversion\x18\x10 \x01(\x04R\aversion\"\x83\x01\n" +
+	"\aversion\x18\x10 \x01(\x04R\aversion\x12\x1f\n" +
+	"\vmerged_into\x18\x11 \x01(\tR\n" +
+	"mergedInto\"\x83\x01\n" +
 	"\x06Target\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x16\n" +

@@ -34,8 +34,12 @@ type Fact struct {
 	Endpoint []byte `protobuf:"bytes,5,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
 	Status   uint32 `protobuf:"varint,6,opt,name=status,proto3" json:"status,omitempty"`
 	// Attack types that this exchange carried.
-	Types         []string               `protobuf:"bytes,7,rep,name=types,proto3" json:"types,omitempty"`
-	ObservedAt    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=observed_at,json=observedAt,proto3" json:"observed_at,omitempty"`
+	Types      []string               `protobuf:"bytes,7,rep,name=types,proto3" json:"types,omitempty"`
+	ObservedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=observed_at,json=observedAt,proto3" json:"observed_at,omitempty"`
+	// Text form, for the hit that a window may become.
+	ClientAddress string `protobuf:"bytes,9,opt,name=client_address,json=clientAddress,proto3" json:"client_address,omitempty"`
+	Cluster       string `protobuf:"bytes,10,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Host          string `protobuf:"bytes,11,opt,name=host,proto3" json:"host,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -126,11 +130,32 @@ func (x *Fact) GetObservedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Fact) GetClientAddress() string {
+	if x != nil {
+		return x.ClientAddress
+	}
+	return ""
+}
+
+func (x *Fact) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *Fact) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
 var File_sidelight_detection_v1_fact_proto protoreflect.FileDescriptor
 
 const file_sidelight_detection_v1_fact_proto_rawDesc = "" +
 	"\n" +
-	"!sidelight/detection/v1/fact.proto\x12\x16sidelight.detection.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x01\n" +
+	"!sidelight/detection/v1/fact.proto\x12\x16sidelight.detection.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\x02\n" +
 	"\x04Fact\x12\x1f\n" +
 	"\vexchange_id\x18\x01 \x01(\fR\n" +
 	"exchangeId\x12\x16\n" +
@@ -141,7 +166,11 @@ const file_sidelight_detection_v1_fact_proto_rawDesc = "" +
 	"\x06status\x18\x06 \x01(\rR\x06status\x12\x14\n" +
 	"\x05types\x18\a \x03(\tR\x05types\x12;\n" +
 	"\vobserved_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"observedAtB\xee\x01\n" +
+	"observedAt\x12%\n" +
+	"\x0eclient_address\x18\t \x01(\tR\rclientAddress\x12\x18\n" +
+	"\acluster\x18\n" +
+	" \x01(\tR\acluster\x12\x12\n" +
+	"\x04host\x18\v \x01(\tR\x04hostB\xee\x01\n" +
 	"\x1acom.sidelight.detection.v1B\tFactProtoP\x01ZKgithub.com/sidelight/sidelight/proto/gen/sidelight/detection/v1;detectionv1\xa2\x02\x03SDX\xaa\x02\x16Sidelight.Detection.V1\xca\x02\x16Sidelight\\Detection\\V1\xe2\x02\"Sidelight\\Detection\\V1\\GPBMetadata\xea\x02\x18Sidelight::Detection::V1b\x06proto3"
 
 var (

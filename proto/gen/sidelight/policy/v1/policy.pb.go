@@ -24,22 +24,26 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-type Blob_Kind int32
+type Kind int32
 
 const (
-	Blob_KIND_UNSPECIFIED   Blob_Kind = 0
-	Blob_KIND_RULES         Blob_Kind = 1
-	Blob_KIND_LISTS         Blob_Kind = 2
-	Blob_KIND_SPECS         Blob_Kind = 3
-	Blob_KIND_MASKS         Blob_Kind = 4
-	Blob_KIND_BUDGETS       Blob_Kind = 5
-	Blob_KIND_TRUSTED_CIDRS Blob_Kind = 6
-	Blob_KIND_MIRROR        Blob_Kind = 7
+	Kind_KIND_UNSPECIFIED Kind = 0
+	// Rules.
+	Kind_KIND_RULES Kind = 1
+	Kind_KIND_LISTS Kind = 2
+	Kind_KIND_SPECS Kind = 3
+	// Masks.
+	Kind_KIND_MASKS Kind = 4
+	// Budgets.
+	Kind_KIND_BUDGETS Kind = 5
+	// TrustedCidrs.
+	Kind_KIND_TRUSTED_CIDRS Kind = 6
+	Kind_KIND_MIRROR        Kind = 7
 )
 
-// Enum value maps for Blob_Kind.
+// Enum value maps for Kind.
 var (
-	Blob_Kind_name = map[int32]string{
+	Kind_name = map[int32]string{
 		0: "KIND_UNSPECIFIED",
 		1: "KIND_RULES",
 		2: "KIND_LISTS",
@@ -49,7 +53,7 @@ var (
 		6: "KIND_TRUSTED_CIDRS",
 		7: "KIND_MIRROR",
 	}
-	Blob_Kind_value = map[string]int32{
+	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED":   0,
 		"KIND_RULES":         1,
 		"KIND_LISTS":         2,
@@ -61,31 +65,31 @@ var (
 	}
 )
 
-func (x Blob_Kind) Enum() *Blob_Kind {
-	p := new(Blob_Kind)
+func (x Kind) Enum() *Kind {
+	p := new(Kind)
 	*p = x
 	return p
 }
 
-func (x Blob_Kind) String() string {
+func (x Kind) String() string {
 	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
 }
 
-func (Blob_Kind) Descriptor() protoreflect.EnumDescriptor {
+func (Kind) Descriptor() protoreflect.EnumDescriptor {
 	return file_sidelight_policy_v1_policy_proto_enumTypes[0].Descriptor()
 }
 
-func (Blob_Kind) Type() protoreflect.EnumType {
+func (Kind) Type() protoreflect.EnumType {
 	return &file_sidelight_policy_v1_policy_proto_enumTypes[0]
 }
 
-func (x Blob_Kind) Number() protoreflect.EnumNumber {
+func (x Kind) Number() protoreflect.EnumNumber {
 	return protoreflect.EnumNumber(x)
 }
 
-// Deprecated: Use Blob_Kind.Descriptor instead.
-func (Blob_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{1, 0}
+// Deprecated: Use Kind.Descriptor instead.
+func (Kind) EnumDescriptor() ([]byte, []int) {
+	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{0}
 }
 
 type EndpointDecision_Action int32
@@ -143,19 +147,17 @@ func (x EndpointDecision_Action) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EndpointDecision_Action.Descriptor instead.
 func (EndpointDecision_Action) EnumDescriptor() ([]byte, []int) {
-	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{4, 0}
+	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{12, 0}
 }
 
-// Bundle is one signed state of the policy. `sequence` only grows: a roll-back is old content under a new one.
+// Bundle is one signed state of the policy of an organisation: a manifest that names content by its digest, and the content.
 type Bundle struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	Sequence     uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	Organisation string                 `protobuf:"bytes,2,opt,name=organisation,proto3" json:"organisation,omitempty"`
-	Installation string                 `protobuf:"bytes,3,opt,name=installation,proto3" json:"installation,omitempty"`
-	IssuedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
-	Blobs        []*Blob                `protobuf:"bytes,5,rep,name=blobs,proto3" json:"blobs,omitempty"`
-	// Ed25519 over the bundle without this field, key pinned at registration.
-	Signature     []byte `protobuf:"bytes,6,opt,name=signature,proto3" json:"signature,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A serialised Manifest. It is signed as these very bytes, so that no canonical form is needed.
+	Manifest []byte `protobuf:"bytes,1,opt,name=manifest,proto3" json:"manifest,omitempty"`
+	// Ed25519 over "sidelight-policy\n" and `manifest`, with the key that was pinned at registration.
+	Signature     []byte  `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	Blobs         []*Blob `protobuf:"bytes,3,rep,name=blobs,proto3" json:"blobs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -190,37 +192,9 @@ func (*Bundle) Descriptor() ([]byte, []int) {
 	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *Bundle) GetSequence() uint64 {
+func (x *Bundle) GetManifest() []byte {
 	if x != nil {
-		return x.Sequence
-	}
-	return 0
-}
-
-func (x *Bundle) GetOrganisation() string {
-	if x != nil {
-		return x.Organisation
-	}
-	return ""
-}
-
-func (x *Bundle) GetInstallation() string {
-	if x != nil {
-		return x.Installation
-	}
-	return ""
-}
-
-func (x *Bundle) GetIssuedAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.IssuedAt
-	}
-	return nil
-}
-
-func (x *Bundle) GetBlobs() []*Blob {
-	if x != nil {
-		return x.Blobs
+		return x.Manifest
 	}
 	return nil
 }
@@ -232,21 +206,165 @@ func (x *Bundle) GetSignature() []byte {
 	return nil
 }
 
-// Blob is a content-addressed piece of policy.
-type Blob struct {
+func (x *Bundle) GetBlobs() []*Blob {
+	if x != nil {
+		return x.Blobs
+	}
+	return nil
+}
+
+// Manifest says what a policy is made of. `sequence` only grows: a roll-back is old content under a new one.
+type Manifest struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Sequence     uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Organisation string                 `protobuf:"bytes,2,opt,name=organisation,proto3" json:"organisation,omitempty"`
+	IssuedAt     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
+	// At most one of each kind; a kind that is absent means the built-in default.
+	Entries []*Entry `protobuf:"bytes,4,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Who published it, and why, in a person's own words.
+	By            string `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	Comment       string `protobuf:"bytes,6,opt,name=comment,proto3" json:"comment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Manifest) Reset() {
+	*x = Manifest{}
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Manifest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Manifest) ProtoMessage() {}
+
+func (x *Manifest) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Manifest.ProtoReflect.Descriptor instead.
+func (*Manifest) Descriptor() ([]byte, []int) {
+	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Manifest) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Manifest) GetOrganisation() string {
+	if x != nil {
+		return x.Organisation
+	}
+	return ""
+}
+
+func (x *Manifest) GetIssuedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.IssuedAt
+	}
+	return nil
+}
+
+func (x *Manifest) GetEntries() []*Entry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *Manifest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Manifest) GetComment() string {
+	if x != nil {
+		return x.Comment
+	}
+	return ""
+}
+
+type Entry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// SHA-256 of `content`.
-	Digest []byte    `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
-	Kind   Blob_Kind `protobuf:"varint,2,opt,name=kind,proto3,enum=sidelight.policy.v1.Blob_Kind" json:"kind,omitempty"`
-	// Empty when the receiver has it already.
-	Content       []byte `protobuf:"bytes,3,opt,name=content,proto3" json:"content,omitempty"`
+	Kind  Kind                   `protobuf:"varint,1,opt,name=kind,proto3,enum=sidelight.policy.v1.Kind" json:"kind,omitempty"`
+	// SHA-256 of the blob's content.
+	Digest        []byte `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Entry) Reset() {
+	*x = Entry{}
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Entry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Entry) ProtoMessage() {}
+
+func (x *Entry) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Entry.ProtoReflect.Descriptor instead.
+func (*Entry) Descriptor() ([]byte, []int) {
+	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Entry) GetKind() Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Kind_KIND_UNSPECIFIED
+}
+
+func (x *Entry) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+// Blob is a content-addressed piece of policy: a serialised message of its kind.
+type Blob struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Digest        []byte                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	Content       []byte                 `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Blob) Reset() {
 	*x = Blob{}
-	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[1]
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -258,7 +376,7 @@ func (x *Blob) String() string {
 func (*Blob) ProtoMessage() {}
 
 func (x *Blob) ProtoReflect() protoreflect.Message {
-	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[1]
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -271,7 +389,7 @@ func (x *Blob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blob.ProtoReflect.Descriptor instead.
 func (*Blob) Descriptor() ([]byte, []int) {
-	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{1}
+	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Blob) GetDigest() []byte {
@@ -281,18 +399,334 @@ func (x *Blob) GetDigest() []byte {
 	return nil
 }
 
-func (x *Blob) GetKind() Blob_Kind {
-	if x != nil {
-		return x.Kind
-	}
-	return Blob_KIND_UNSPECIFIED
-}
-
 func (x *Blob) GetContent() []byte {
 	if x != nil {
 		return x.Content
 	}
 	return nil
+}
+
+// Rules are a person's own detection rules, beside the built-in ones.
+type Rules struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rules         []*Rule                `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rules) Reset() {
+	*x = Rules{}
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rules) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rules) ProtoMessage() {}
+
+func (x *Rules) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rules.ProtoReflect.Descriptor instead.
+func (*Rules) Descriptor() ([]byte, []int) {
+	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Rules) GetRules() []*Rule {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+// Rule is SecLang with the cases that prove it. A processor takes no bundle whose rule does not compile or fails a case.
+type Rule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Rule ids in it lie in 9 000 000 – 9 999 999.
+	Seclang string `protobuf:"bytes,1,opt,name=seclang,proto3" json:"seclang,omitempty"`
+	// At least one that hits and one that does not.
+	Cases         []*RuleCase `protobuf:"bytes,2,rep,name=cases,proto3" json:"cases,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rule) Reset() {
+	*x = Rule{}
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rule) ProtoMessage() {}
+
+func (x *Rule) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rule.ProtoReflect.Descriptor instead.
+func (*Rule) Descriptor() ([]byte, []int) {
+	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Rule) GetSeclang() string {
+	if x != nil {
+		return x.Seclang
+	}
+	return ""
+}
+
+func (x *Rule) GetCases() []*RuleCase {
+	if x != nil {
+		return x.Cases
+	}
+	return nil
+}
+
+type RuleCase struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Method string                 `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
+	// Path and query.
+	Target string `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	// "Name: value".
+	Headers []string `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty"`
+	Body    []byte   `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
+	// The rule must match, or must not.
+	Hit           bool `protobuf:"varint,5,opt,name=hit,proto3" json:"hit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RuleCase) Reset() {
+	*x = RuleCase{}
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RuleCase) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RuleCase) ProtoMessage() {}
+
+func (x *RuleCase) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RuleCase.ProtoReflect.Descriptor instead.
+func (*RuleCase) Descriptor() ([]byte, []int) {
+	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RuleCase) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *RuleCase) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *RuleCase) GetHeaders() []string {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *RuleCase) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *RuleCase) GetHit() bool {
+	if x != nil {
+		return x.Hit
+	}
+	return false
+}
+
+// Masks name points whose values leave the processor masked, beside the built-in ones.
+type Masks struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "header.X-Account", "query.pin", "body.json.user.iban"; a last "*" stands for any rest.
+	Points        []string `protobuf:"bytes,1,rep,name=points,proto3" json:"points,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Masks) Reset() {
+	*x = Masks{}
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Masks) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Masks) ProtoMessage() {}
+
+func (x *Masks) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Masks.ProtoReflect.Descriptor instead.
+func (*Masks) Descriptor() ([]byte, []int) {
+	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Masks) GetPoints() []string {
+	if x != nil {
+		return x.Points
+	}
+	return nil
+}
+
+type TrustedCidrs struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose X-Forwarded-For, Forwarded and X-Real-IP are believed, beside those of the aggregator's own configuration.
+	Cidrs         []string `protobuf:"bytes,1,rep,name=cidrs,proto3" json:"cidrs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrustedCidrs) Reset() {
+	*x = TrustedCidrs{}
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrustedCidrs) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrustedCidrs) ProtoMessage() {}
+
+func (x *TrustedCidrs) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrustedCidrs.ProtoReflect.Descriptor instead.
+func (*TrustedCidrs) Descriptor() ([]byte, []int) {
+	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *TrustedCidrs) GetCidrs() []string {
+	if x != nil {
+		return x.Cidrs
+	}
+	return nil
+}
+
+// Budgets are what agents copy of each message; 0 = the agent's default.
+type Budgets struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Request       uint64                 `protobuf:"varint,1,opt,name=request,proto3" json:"request,omitempty"`
+	Response      uint64                 `protobuf:"varint,2,opt,name=response,proto3" json:"response,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Budgets) Reset() {
+	*x = Budgets{}
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Budgets) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Budgets) ProtoMessage() {}
+
+func (x *Budgets) ProtoReflect() protoreflect.Message {
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Budgets.ProtoReflect.Descriptor instead.
+func (*Budgets) Descriptor() ([]byte, []int) {
+	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Budgets) GetRequest() uint64 {
+	if x != nil {
+		return x.Request
+	}
+	return 0
+}
+
+func (x *Budgets) GetResponse() uint64 {
+	if x != nil {
+		return x.Response
+	}
+	return 0
 }
 
 // AgentPolicy is the part of the policy that an agent obeys; it comes as an answer on its Mirror stream.
@@ -308,7 +742,7 @@ type AgentPolicy struct {
 
 func (x *AgentPolicy) Reset() {
 	*x = AgentPolicy{}
-	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[2]
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -320,7 +754,7 @@ func (x *AgentPolicy) String() string {
 func (*AgentPolicy) ProtoMessage() {}
 
 func (x *AgentPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[2]
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -333,7 +767,7 @@ func (x *AgentPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentPolicy.ProtoReflect.Descriptor instead.
 func (*AgentPolicy) Descriptor() ([]byte, []int) {
-	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{2}
+	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AgentPolicy) GetSequence() uint64 {
@@ -376,7 +810,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[3]
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -388,7 +822,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[3]
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -401,7 +835,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{3}
+	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Decision) GetSequence() uint64 {
@@ -492,7 +926,7 @@ type EndpointDecision struct {
 
 func (x *EndpointDecision) Reset() {
 	*x = EndpointDecision{}
-	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[4]
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -504,7 +938,7 @@ func (x *EndpointDecision) String() string {
 func (*EndpointDecision) ProtoMessage() {}
 
 func (x *EndpointDecision) ProtoReflect() protoreflect.Message {
-	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[4]
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -517,7 +951,7 @@ func (x *EndpointDecision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointDecision.ProtoReflect.Descriptor instead.
 func (*EndpointDecision) Descriptor() ([]byte, []int) {
-	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{4}
+	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EndpointDecision) GetEndpointId() string {
@@ -553,7 +987,7 @@ type FalsePositive struct {
 
 func (x *FalsePositive) Reset() {
 	*x = FalsePositive{}
-	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[5]
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -565,7 +999,7 @@ func (x *FalsePositive) String() string {
 func (*FalsePositive) ProtoMessage() {}
 
 func (x *FalsePositive) ProtoReflect() protoreflect.Message {
-	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[5]
+	mi := &file_sidelight_policy_v1_policy_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -578,7 +1012,7 @@ func (x *FalsePositive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FalsePositive.ProtoReflect.Descriptor instead.
 func (*FalsePositive) Descriptor() ([]byte, []int) {
-	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{5}
+	return file_sidelight_policy_v1_policy_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FalsePositive) GetAttackId() string {
@@ -613,31 +1047,42 @@ var File_sidelight_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_sidelight_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	" sidelight/policy/v1/policy.proto\x12\x13sidelight.policy.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x01\n" +
+	" sidelight/policy/v1/policy.proto\x12\x13sidelight.policy.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"s\n" +
 	"\x06Bundle\x12\x1a\n" +
+	"\bmanifest\x18\x01 \x01(\fR\bmanifest\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\x12/\n" +
+	"\x05blobs\x18\x03 \x03(\v2\x19.sidelight.policy.v1.BlobR\x05blobs\"\xe3\x01\n" +
+	"\bManifest\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\"\n" +
-	"\forganisation\x18\x02 \x01(\tR\forganisation\x12\"\n" +
-	"\finstallation\x18\x03 \x01(\tR\finstallation\x127\n" +
-	"\tissued_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\x12/\n" +
-	"\x05blobs\x18\x05 \x03(\v2\x19.sidelight.policy.v1.BlobR\x05blobs\x12\x1c\n" +
-	"\tsignature\x18\x06 \x01(\fR\tsignature\"\x86\x02\n" +
+	"\forganisation\x18\x02 \x01(\tR\forganisation\x127\n" +
+	"\tissued_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\x124\n" +
+	"\aentries\x18\x04 \x03(\v2\x1a.sidelight.policy.v1.EntryR\aentries\x12\x0e\n" +
+	"\x02by\x18\x05 \x01(\tR\x02by\x12\x18\n" +
+	"\acomment\x18\x06 \x01(\tR\acomment\"N\n" +
+	"\x05Entry\x12-\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x19.sidelight.policy.v1.KindR\x04kind\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\fR\x06digest\"8\n" +
 	"\x04Blob\x12\x16\n" +
-	"\x06digest\x18\x01 \x01(\fR\x06digest\x122\n" +
-	"\x04kind\x18\x02 \x01(\x0e2\x1e.sidelight.policy.v1.Blob.KindR\x04kind\x12\x18\n" +
-	"\acontent\x18\x03 \x01(\fR\acontent\"\x97\x01\n" +
-	"\x04Kind\x12\x14\n" +
-	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n" +
-	"\n" +
-	"KIND_RULES\x10\x01\x12\x0e\n" +
-	"\n" +
-	"KIND_LISTS\x10\x02\x12\x0e\n" +
-	"\n" +
-	"KIND_SPECS\x10\x03\x12\x0e\n" +
-	"\n" +
-	"KIND_MASKS\x10\x04\x12\x10\n" +
-	"\fKIND_BUDGETS\x10\x05\x12\x16\n" +
-	"\x12KIND_TRUSTED_CIDRS\x10\x06\x12\x0f\n" +
-	"\vKIND_MIRROR\x10\a\"y\n" +
+	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\x18\n" +
+	"\acontent\x18\x02 \x01(\fR\acontent\"8\n" +
+	"\x05Rules\x12/\n" +
+	"\x05rules\x18\x01 \x03(\v2\x19.sidelight.policy.v1.RuleR\x05rules\"U\n" +
+	"\x04Rule\x12\x18\n" +
+	"\aseclang\x18\x01 \x01(\tR\aseclang\x123\n" +
+	"\x05cases\x18\x02 \x03(\v2\x1d.sidelight.policy.v1.RuleCaseR\x05cases\"z\n" +
+	"\bRuleCase\x12\x16\n" +
+	"\x06method\x18\x01 \x01(\tR\x06method\x12\x16\n" +
+	"\x06target\x18\x02 \x01(\tR\x06target\x12\x18\n" +
+	"\aheaders\x18\x03 \x03(\tR\aheaders\x12\x12\n" +
+	"\x04body\x18\x04 \x01(\fR\x04body\x12\x10\n" +
+	"\x03hit\x18\x05 \x01(\bR\x03hit\"\x1f\n" +
+	"\x05Masks\x12\x16\n" +
+	"\x06points\x18\x01 \x03(\tR\x06points\"$\n" +
+	"\fTrustedCidrs\x12\x14\n" +
+	"\x05cidrs\x18\x01 \x03(\tR\x05cidrs\"?\n" +
+	"\aBudgets\x12\x18\n" +
+	"\arequest\x18\x01 \x01(\x04R\arequest\x12\x1a\n" +
+	"\bresponse\x18\x02 \x01(\x04R\bresponse\"y\n" +
 	"\vAgentPolicy\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12%\n" +
 	"\x0erequest_budget\x18\x02 \x01(\x04R\rrequestBudget\x12'\n" +
@@ -668,7 +1113,20 @@ const file_sidelight_policy_v1_policy_proto_rawDesc = "" +
 	"\tattack_id\x18\x01 \x01(\tR\battackId\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x14\n" +
 	"\x05point\x18\x03 \x01(\tR\x05point\x12\x14\n" +
-	"\x05rules\x18\x04 \x03(\rR\x05rulesB\xdb\x01\n" +
+	"\x05rules\x18\x04 \x03(\rR\x05rules*\x97\x01\n" +
+	"\x04Kind\x12\x14\n" +
+	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n" +
+	"\n" +
+	"KIND_RULES\x10\x01\x12\x0e\n" +
+	"\n" +
+	"KIND_LISTS\x10\x02\x12\x0e\n" +
+	"\n" +
+	"KIND_SPECS\x10\x03\x12\x0e\n" +
+	"\n" +
+	"KIND_MASKS\x10\x04\x12\x10\n" +
+	"\fKIND_BUDGETS\x10\x05\x12\x16\n" +
+	"\x12KIND_TRUSTED_CIDRS\x10\x06\x12\x0f\n" +
+	"\vKIND_MIRROR\x10\aB\xdb\x01\n" +
 	"\x17com.sidelight.policy.v1B\vPolicyProtoP\x01ZEgithub.com/sidelight/sidelight/proto/gen/sidelight/policy/v1;policyv1\xa2\x02\x03SPX\xaa\x02\x13Sidelight.Policy.V1\xca\x02\x13Sidelight\\Policy\\V1\xe2\x02\x1fSidelight\\Policy\\V1\\GPBMetadata\xea\x02\x15Sidelight::Policy::V1b\x06proto3"
 
 var (
@@ -684,31 +1142,42 @@ func file_sidelight_policy_v1_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_sidelight_policy_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_sidelight_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_sidelight_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_sidelight_policy_v1_policy_proto_goTypes = []any{
-	(Blob_Kind)(0),                // 0: sidelight.policy.v1.Blob.Kind
+	(Kind)(0),                     // 0: sidelight.policy.v1.Kind
 	(EndpointDecision_Action)(0),  // 1: sidelight.policy.v1.EndpointDecision.Action
 	(*Bundle)(nil),                // 2: sidelight.policy.v1.Bundle
-	(*Blob)(nil),                  // 3: sidelight.policy.v1.Blob
-	(*AgentPolicy)(nil),           // 4: sidelight.policy.v1.AgentPolicy
-	(*Decision)(nil),              // 5: sidelight.policy.v1.Decision
-	(*EndpointDecision)(nil),      // 6: sidelight.policy.v1.EndpointDecision
-	(*FalsePositive)(nil),         // 7: sidelight.policy.v1.FalsePositive
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*Manifest)(nil),              // 3: sidelight.policy.v1.Manifest
+	(*Entry)(nil),                 // 4: sidelight.policy.v1.Entry
+	(*Blob)(nil),                  // 5: sidelight.policy.v1.Blob
+	(*Rules)(nil),                 // 6: sidelight.policy.v1.Rules
+	(*Rule)(nil),                  // 7: sidelight.policy.v1.Rule
+	(*RuleCase)(nil),              // 8: sidelight.policy.v1.RuleCase
+	(*Masks)(nil),                 // 9: sidelight.policy.v1.Masks
+	(*TrustedCidrs)(nil),          // 10: sidelight.policy.v1.TrustedCidrs
+	(*Budgets)(nil),               // 11: sidelight.policy.v1.Budgets
+	(*AgentPolicy)(nil),           // 12: sidelight.policy.v1.AgentPolicy
+	(*Decision)(nil),              // 13: sidelight.policy.v1.Decision
+	(*EndpointDecision)(nil),      // 14: sidelight.policy.v1.EndpointDecision
+	(*FalsePositive)(nil),         // 15: sidelight.policy.v1.FalsePositive
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
 }
 var file_sidelight_policy_v1_policy_proto_depIdxs = []int32{
-	8, // 0: sidelight.policy.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
-	3, // 1: sidelight.policy.v1.Bundle.blobs:type_name -> sidelight.policy.v1.Blob
-	0, // 2: sidelight.policy.v1.Blob.kind:type_name -> sidelight.policy.v1.Blob.Kind
-	8, // 3: sidelight.policy.v1.Decision.at:type_name -> google.protobuf.Timestamp
-	6, // 4: sidelight.policy.v1.Decision.endpoint:type_name -> sidelight.policy.v1.EndpointDecision
-	7, // 5: sidelight.policy.v1.Decision.false_positive:type_name -> sidelight.policy.v1.FalsePositive
-	1, // 6: sidelight.policy.v1.EndpointDecision.action:type_name -> sidelight.policy.v1.EndpointDecision.Action
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	5,  // 0: sidelight.policy.v1.Bundle.blobs:type_name -> sidelight.policy.v1.Blob
+	16, // 1: sidelight.policy.v1.Manifest.issued_at:type_name -> google.protobuf.Timestamp
+	4,  // 2: sidelight.policy.v1.Manifest.entries:type_name -> sidelight.policy.v1.Entry
+	0,  // 3: sidelight.policy.v1.Entry.kind:type_name -> sidelight.policy.v1.Kind
+	7,  // 4: sidelight.policy.v1.Rules.rules:type_name -> sidelight.policy.v1.Rule
+	8,  // 5: sidelight.policy.v1.Rule.cases:type_name -> sidelight.policy.v1.RuleCase
+	16, // 6: sidelight.policy.v1.Decision.at:type_name -> google.protobuf.Timestamp
+	14, // 7: sidelight.policy.v1.Decision.endpoint:type_name -> sidelight.policy.v1.EndpointDecision
+	15, // 8: sidelight.policy.v1.Decision.false_positive:type_name -> sidelight.policy.v1.FalsePositive
+	1,  // 9: sidelight.policy.v1.EndpointDecision.action:type_name -> sidelight.policy.v1.EndpointDecision.Action
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_sidelight_policy_v1_policy_proto_init() }
@@ -716,7 +1185,7 @@ func file_sidelight_policy_v1_policy_proto_init() {
 	if File_sidelight_policy_v1_policy_proto != nil {
 		return
 	}
-	file_sidelight_policy_v1_policy_proto_msgTypes[3].OneofWrappers = []any{
+	file_sidelight_policy_v1_policy_proto_msgTypes[11].OneofWrappers = []any{
 		(*Decision_Endpoint)(nil),
 		(*Decision_FalsePositive)(nil),
 	}
@@ -726,7 +1195,7 @@ func file_sidelight_policy_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sidelight_policy_v1_policy_proto_rawDesc), len(file_sidelight_policy_v1_policy_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   6,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -43,10 +43,17 @@ type PartStatus struct {
 	Coverage        []*Coverage            `protobuf:"bytes,11,rep,name=coverage,proto3" json:"coverage,omitempty"`
 	BlindIntervals  []*BlindInterval       `protobuf:"bytes,12,rep,name=blind_intervals,json=blindIntervals,proto3" json:"blind_intervals,omitempty"`
 	// Sequence of the policy in force; 0 = built-in defaults.
-	PolicySequence       uint64 `protobuf:"varint,13,opt,name=policy_sequence,json=policySequence,proto3" json:"policy_sequence,omitempty"`
+	PolicySequence uint64 `protobuf:"varint,13,opt,name=policy_sequence,json=policySequence,proto3" json:"policy_sequence,omitempty"`
+	// Why a newer one was refused; empty when none was.
 	PolicyRefusedBecause string `protobuf:"bytes,14,opt,name=policy_refused_because,json=policyRefusedBecause,proto3" json:"policy_refused_because,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// Agents only. Since when this life of the agent watches; absent before it does.
+	WatchedFrom *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=watched_from,json=watchedFrom,proto3" json:"watched_from,omitempty"`
+	// Set by the aggregator, on its own clock: every exchange of the agent that began earlier is acknowledged.
+	WatchedUntil *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=watched_until,json=watchedUntil,proto3" json:"watched_until,omitempty"`
+	// Set by the aggregator: the agent's stream is open.
+	Connected     bool `protobuf:"varint,17,opt,name=connected,proto3" json:"connected,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PartStatus) Reset() {
@@ -177,6 +184,27 @@ func (x *PartStatus) GetPolicyRefusedBecause() string {
 	return ""
 }
 
+func (x *PartStatus) GetWatchedFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.WatchedFrom
+	}
+	return nil
+}
+
+func (x *PartStatus) GetWatchedUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.WatchedUntil
+	}
+	return nil
+}
+
+func (x *PartStatus) GetConnected() bool {
+	if x != nil {
+		return x.Connected
+	}
+	return false
+}
+
 type Counter struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -292,16 +320,20 @@ func (x *Loss) GetCount() int64 {
 
 // Coverage says of one workload whether it is mirrored, and why or why not.
 type Coverage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Workload      *v1.Workload           `protobuf:"bytes,1,opt,name=workload,proto3" json:"workload,omitempty"`
-	Mirrored      bool                   `protobuf:"varint,2,opt,name=mirrored,proto3" json:"mirrored,omitempty"`
-	Why           string                 `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
-	Tls           []*TlsCoverage         `protobuf:"bytes,4,rep,name=tls,proto3" json:"tls,omitempty"`
-	BytesSeen     uint64                 `protobuf:"varint,5,opt,name=bytes_seen,json=bytesSeen,proto3" json:"bytes_seen,omitempty"`
-	BytesSkipped  uint64                 `protobuf:"varint,6,opt,name=bytes_skipped,json=bytesSkipped,proto3" json:"bytes_skipped,omitempty"`
-	BytesLost     uint64                 `protobuf:"varint,7,opt,name=bytes_lost,json=bytesLost,proto3" json:"bytes_lost,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Workload     *v1.Workload           `protobuf:"bytes,1,opt,name=workload,proto3" json:"workload,omitempty"`
+	Mirrored     bool                   `protobuf:"varint,2,opt,name=mirrored,proto3" json:"mirrored,omitempty"`
+	Why          string                 `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
+	Tls          []*TlsCoverage         `protobuf:"bytes,4,rep,name=tls,proto3" json:"tls,omitempty"`
+	BytesSeen    uint64                 `protobuf:"varint,5,opt,name=bytes_seen,json=bytesSeen,proto3" json:"bytes_seen,omitempty"`
+	BytesSkipped uint64                 `protobuf:"varint,6,opt,name=bytes_skipped,json=bytesSkipped,proto3" json:"bytes_skipped,omitempty"`
+	BytesLost    uint64                 `protobuf:"varint,7,opt,name=bytes_lost,json=bytesLost,proto3" json:"bytes_lost,omitempty"`
+	// Exchanges that were made of its bytes, those acknowledged, and those given up before they were sent, or refused.
+	Exchanges             uint64 `protobuf:"varint,8,opt,name=exchanges,proto3" json:"exchanges,omitempty"`
+	ExchangesAcknowledged uint64 `protobuf:"varint,9,opt,name=exchanges_acknowledged,json=exchangesAcknowledged,proto3" json:"exchanges_acknowledged,omitempty"`
+	ExchangesLost         uint64 `protobuf:"varint,10,opt,name=exchanges_lost,json=exchangesLost,proto3" json:"exchanges_lost,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *Coverage) Reset() {
@@ -383,6 +415,27 @@ func (x *Coverage) GetBytesLost() uint64 {
 	return 0
 }
 
+func (x *Coverage) GetExchanges() uint64 {
+	if x != nil {
+		return x.Exchanges
+	}
+	return 0
+}
+
+func (x *Coverage) GetExchangesAcknowledged() uint64 {
+	if x != nil {
+		return x.ExchangesAcknowledged
+	}
+	return 0
+}
+
+func (x *Coverage) GetExchangesLost() uint64 {
+	if x != nil {
+		return x.ExchangesLost
+	}
+	return 0
+}
+
 type TlsCoverage struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Stack         string                 `protobuf:"bytes,1,opt,name=stack,proto3" json:"stack,omitempty"`
@@ -445,12 +498,15 @@ func (x *TlsCoverage) GetWhy() string {
 
 // BlindInterval is time in which a workload, or a whole host, was not watched.
 type BlindInterval struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Workload      *v1.Workload           `protobuf:"bytes,1,opt,name=workload,proto3" json:"workload,omitempty"`
-	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
-	From          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
-	To            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
-	Reason        string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Workload *v1.Workload           `protobuf:"bytes,1,opt,name=workload,proto3" json:"workload,omitempty"`
+	Node     string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	From     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	// Absent while it lasts.
+	To     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
+	Reason string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The same interval told again, with a better end, has the same id.
+	Id            string `protobuf:"bytes,6,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -520,11 +576,18 @@ func (x *BlindInterval) GetReason() string {
 	return ""
 }
 
+func (x *BlindInterval) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 var File_sidelight_status_v1_status_proto protoreflect.FileDescriptor
 
 const file_sidelight_status_v1_status_proto_rawDesc = "" +
 	"\n" +
-	" sidelight/status/v1/status.proto\x12\x13sidelight.status.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#sidelight/traffic/v1/workload.proto\"\xfe\x04\n" +
+	" sidelight/status/v1/status.proto\x12\x13sidelight.status.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#sidelight/traffic/v1/workload.proto\"\x9c\x06\n" +
 	"\n" +
 	"PartStatus\x12\x12\n" +
 	"\x04part\x18\x01 \x01(\tR\x04part\x12\x1a\n" +
@@ -543,14 +606,17 @@ const file_sidelight_status_v1_status_proto_rawDesc = "" +
 	"\bcoverage\x18\v \x03(\v2\x1d.sidelight.status.v1.CoverageR\bcoverage\x12K\n" +
 	"\x0fblind_intervals\x18\f \x03(\v2\".sidelight.status.v1.BlindIntervalR\x0eblindIntervals\x12'\n" +
 	"\x0fpolicy_sequence\x18\r \x01(\x04R\x0epolicySequence\x124\n" +
-	"\x16policy_refused_because\x18\x0e \x01(\tR\x14policyRefusedBecause\"3\n" +
+	"\x16policy_refused_because\x18\x0e \x01(\tR\x14policyRefusedBecause\x12=\n" +
+	"\fwatched_from\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\vwatchedFrom\x12?\n" +
+	"\rwatched_until\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\fwatchedUntil\x12\x1c\n" +
+	"\tconnected\x18\x11 \x01(\bR\tconnected\"3\n" +
 	"\aCounter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value\"J\n" +
 	"\x04Loss\x12\x14\n" +
 	"\x05place\x18\x01 \x01(\tR\x05place\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
-	"\x05count\x18\x03 \x01(\x03R\x05count\"\x8b\x02\n" +
+	"\x05count\x18\x03 \x01(\x03R\x05count\"\x87\x03\n" +
 	"\bCoverage\x12:\n" +
 	"\bworkload\x18\x01 \x01(\v2\x1e.sidelight.traffic.v1.WorkloadR\bworkload\x12\x1a\n" +
 	"\bmirrored\x18\x02 \x01(\bR\bmirrored\x12\x10\n" +
@@ -560,17 +626,22 @@ const file_sidelight_status_v1_status_proto_rawDesc = "" +
 	"bytes_seen\x18\x05 \x01(\x04R\tbytesSeen\x12#\n" +
 	"\rbytes_skipped\x18\x06 \x01(\x04R\fbytesSkipped\x12\x1d\n" +
 	"\n" +
-	"bytes_lost\x18\a \x01(\x04R\tbytesLost\"M\n" +
+	"bytes_lost\x18\a \x01(\x04R\tbytesLost\x12\x1c\n" +
+	"\texchanges\x18\b \x01(\x04R\texchanges\x125\n" +
+	"\x16exchanges_acknowledged\x18\t \x01(\x04R\x15exchangesAcknowledged\x12%\n" +
+	"\x0eexchanges_lost\x18\n" +
+	" \x01(\x04R\rexchangesLost\"M\n" +
 	"\vTlsCoverage\x12\x14\n" +
 	"\x05stack\x18\x01 \x01(\tR\x05stack\x12\x16\n" +
 	"\x06hooked\x18\x02 \x01(\bR\x06hooked\x12\x10\n" +
-	"\x03why\x18\x03 \x01(\tR\x03why\"\xd3\x01\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why\"\xe3\x01\n" +
 	"\rBlindInterval\x12:\n" +
 	"\bworkload\x18\x01 \x01(\v2\x1e.sidelight.traffic.v1.WorkloadR\bworkload\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12.\n" +
 	"\x04from\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
 	"\x02to\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reasonB\xdb\x01\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02id\x18\x06 \x01(\tR\x02idB\xdb\x01\n" +
 	"\x17com.sidelight.status.v1B\vStatusProtoP\x01ZEgithub.com/sidelight/sidelight/proto/gen/sidelight/status/v1;statusv1\xa2\x02\x03SSX\xaa\x02\x13Sidelight.Status.V1\xca\x02\x13Sidelight\\Status\\V1\xe2\x02\x1fSidelight\\Status\\V1\\GPBMetadata\xea\x02\x15Sidelight::Status::V1b\x06proto3"
 
 var (
@@ -603,16 +674,18 @@ var file_sidelight_status_v1_status_proto_depIdxs = []int32{
 	2,  // 3: sidelight.status.v1.PartStatus.losses:type_name -> sidelight.status.v1.Loss
 	3,  // 4: sidelight.status.v1.PartStatus.coverage:type_name -> sidelight.status.v1.Coverage
 	5,  // 5: sidelight.status.v1.PartStatus.blind_intervals:type_name -> sidelight.status.v1.BlindInterval
-	7,  // 6: sidelight.status.v1.Coverage.workload:type_name -> sidelight.traffic.v1.Workload
-	4,  // 7: sidelight.status.v1.Coverage.tls:type_name -> sidelight.status.v1.TlsCoverage
-	7,  // 8: sidelight.status.v1.BlindInterval.workload:type_name -> sidelight.traffic.v1.Workload
-	6,  // 9: sidelight.status.v1.BlindInterval.from:type_name -> google.protobuf.Timestamp
-	6,  // 10: sidelight.status.v1.BlindInterval.to:type_name -> google.protobuf.Timestamp
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	6,  // 6: sidelight.status.v1.PartStatus.watched_from:type_name -> google.protobuf.Timestamp
+	6,  // 7: sidelight.status.v1.PartStatus.watched_until:type_name -> google.protobuf.Timestamp
+	7,  // 8: sidelight.status.v1.Coverage.workload:type_name -> sidelight.traffic.v1.Workload
+	4,  // 9: sidelight.status.v1.Coverage.tls:type_name -> sidelight.status.v1.TlsCoverage
+	7,  // 10: sidelight.status.v1.BlindInterval.workload:type_name -> sidelight.traffic.v1.Workload
+	6,  // 11: sidelight.status.v1.BlindInterval.from:type_name -> google.protobuf.Timestamp
+	6,  // 12: sidelight.status.v1.BlindInterval.to:type_name -> google.protobuf.Timestamp
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_sidelight_status_v1_status_proto_init() }

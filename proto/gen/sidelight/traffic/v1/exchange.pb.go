@@ -302,7 +302,9 @@ type Exchange struct {
 	// Bytes came from a recording: windows use event time.
 	Replayed bool `protobuf:"varint,13,opt,name=replayed,proto3" json:"replayed,omitempty"`
 	// Set by the aggregator.
-	Client        *Client `protobuf:"bytes,14,opt,name=client,proto3" json:"client,omitempty"`
+	Client *Client `protobuf:"bytes,14,opt,name=client,proto3" json:"client,omitempty"`
+	// On the Mirror stream only, in place of `workload`: 1 = the first of the batch's workloads.
+	WorkloadRef   uint32 `protobuf:"varint,15,opt,name=workload_ref,json=workloadRef,proto3" json:"workload_ref,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -433,6 +435,13 @@ func (x *Exchange) GetClient() *Client {
 		return x.Client
 	}
 	return nil
+}
+
+func (x *Exchange) GetWorkloadRef() uint32 {
+	if x != nil {
+		return x.WorkloadRef
+	}
+	return 0
 }
 
 // Request holds bytes as they stood on the wire: nothing is decoded, lower-cased, joined or reordered.
@@ -824,7 +833,7 @@ var File_sidelight_traffic_v1_exchange_proto protoreflect.FileDescriptor
 
 const file_sidelight_traffic_v1_exchange_proto_rawDesc = "" +
 	"\n" +
-	"#sidelight/traffic/v1/exchange.proto\x12\x14sidelight.traffic.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%sidelight/traffic/v1/connection.proto\x1a\x1esidelight/traffic/v1/gap.proto\x1a#sidelight/traffic/v1/workload.proto\"\x9b\x05\n" +
+	"#sidelight/traffic/v1/exchange.proto\x12\x14sidelight.traffic.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%sidelight/traffic/v1/connection.proto\x1a\x1esidelight/traffic/v1/gap.proto\x1a#sidelight/traffic/v1/workload.proto\"\xbe\x05\n" +
 	"\bExchange\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\rR\brevision\x121\n" +
@@ -842,7 +851,8 @@ const file_sidelight_traffic_v1_exchange_proto_rawDesc = "" +
 	"\x05times\x18\v \x01(\v2\x1b.sidelight.traffic.v1.TimesR\x05times\x12\x18\n" +
 	"\aresumed\x18\f \x01(\bR\aresumed\x12\x1a\n" +
 	"\breplayed\x18\r \x01(\bR\breplayed\x124\n" +
-	"\x06client\x18\x0e \x01(\v2\x1c.sidelight.traffic.v1.ClientR\x06client\"\xd3\x03\n" +
+	"\x06client\x18\x0e \x01(\v2\x1c.sidelight.traffic.v1.ClientR\x06client\x12!\n" +
+	"\fworkload_ref\x18\x0f \x01(\rR\vworkloadRef\"\xd3\x03\n" +
 	"\aRequest\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\fR\x06method\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\fR\x06target\x12:\n" +

@@ -29,6 +29,10 @@ const (
 	EndpointServiceName = "sidelight.console.v1.EndpointService"
 	// InstallationServiceName is the fully-qualified name of the InstallationService service.
 	InstallationServiceName = "sidelight.console.v1.InstallationService"
+	// CoverageServiceName is the fully-qualified name of the CoverageService service.
+	CoverageServiceName = "sidelight.console.v1.CoverageService"
+	// PolicyServiceName is the fully-qualified name of the PolicyService service.
+	PolicyServiceName = "sidelight.console.v1.PolicyService"
 )
 
 // These constants are the fully-qualified names of the RPCs defined in this package. They're
@@ -65,9 +69,38 @@ const (
 	// InstallationServiceListInstallationsProcedure is the fully-qualified name of the
 	// InstallationService's ListInstallations RPC.
 	InstallationServiceListInstallationsProcedure = "/sidelight.console.v1.InstallationService/ListInstallations"
+	// InstallationServiceRevokeInstallationProcedure is the fully-qualified name of the
+	// InstallationService's RevokeInstallation RPC.
+	InstallationServiceRevokeInstallationProcedure = "/sidelight.console.v1.InstallationService/RevokeInstallation"
+	// InstallationServiceListTokensProcedure is the fully-qualified name of the InstallationService's
+	// ListTokens RPC.
+	InstallationServiceListTokensProcedure = "/sidelight.console.v1.InstallationService/ListTokens"
 	// InstallationServiceCreateTokenProcedure is the fully-qualified name of the InstallationService's
 	// CreateToken RPC.
 	InstallationServiceCreateTokenProcedure = "/sidelight.console.v1.InstallationService/CreateToken"
+	// InstallationServiceRegenerateTokenProcedure is the fully-qualified name of the
+	// InstallationService's RegenerateToken RPC.
+	InstallationServiceRegenerateTokenProcedure = "/sidelight.console.v1.InstallationService/RegenerateToken"
+	// InstallationServiceRevokeTokenProcedure is the fully-qualified name of the InstallationService's
+	// RevokeToken RPC.
+	InstallationServiceRevokeTokenProcedure = "/sidelight.console.v1.InstallationService/RevokeToken"
+	// CoverageServiceListCoverageProcedure is the fully-qualified name of the CoverageService's
+	// ListCoverage RPC.
+	CoverageServiceListCoverageProcedure = "/sidelight.console.v1.CoverageService/ListCoverage"
+	// CoverageServiceListBlindIntervalsProcedure is the fully-qualified name of the CoverageService's
+	// ListBlindIntervals RPC.
+	CoverageServiceListBlindIntervalsProcedure = "/sidelight.console.v1.CoverageService/ListBlindIntervals"
+	// PolicyServiceGetPolicyProcedure is the fully-qualified name of the PolicyService's GetPolicy RPC.
+	PolicyServiceGetPolicyProcedure = "/sidelight.console.v1.PolicyService/GetPolicy"
+	// PolicyServicePublishPolicyProcedure is the fully-qualified name of the PolicyService's
+	// PublishPolicy RPC.
+	PolicyServicePublishPolicyProcedure = "/sidelight.console.v1.PolicyService/PublishPolicy"
+	// PolicyServiceRollBackPolicyProcedure is the fully-qualified name of the PolicyService's
+	// RollBackPolicy RPC.
+	PolicyServiceRollBackPolicyProcedure = "/sidelight.console.v1.PolicyService/RollBackPolicy"
+	// PolicyServiceListPoliciesProcedure is the fully-qualified name of the PolicyService's
+	// ListPolicies RPC.
+	PolicyServiceListPoliciesProcedure = "/sidelight.console.v1.PolicyService/ListPolicies"
 )
 
 // SessionServiceClient is a client for the sidelight.console.v1.SessionService service.
@@ -445,8 +478,14 @@ func (UnimplementedEndpointServiceHandler) GetEndpoint(context.Context, *connect
 // InstallationServiceClient is a client for the sidelight.console.v1.InstallationService service.
 type InstallationServiceClient interface {
 	ListInstallations(context.Context, *connect.Request[v1.ListInstallationsRequest]) (*connect.Response[v1.ListInstallationsResponse], error)
+	// Cuts it off at its next call; what it detects stays in its own journal.
+	RevokeInstallation(context.Context, *connect.Request[v1.RevokeInstallationRequest]) (*connect.Response[v1.RevokeInstallationResponse], error)
+	ListTokens(context.Context, *connect.Request[v1.ListTokensRequest]) (*connect.Response[v1.ListTokensResponse], error)
 	// The token is shown once.
 	CreateToken(context.Context, *connect.Request[v1.CreateTokenRequest]) (*connect.Response[v1.CreateTokenResponse], error)
+	// A new secret under the same name: installations that registered with the old one are cut off at their next call.
+	RegenerateToken(context.Context, *connect.Request[v1.RegenerateTokenRequest]) (*connect.Response[v1.RegenerateTokenResponse], error)
+	RevokeToken(context.Context, *connect.Request[v1.RevokeTokenRequest]) (*connect.Response[v1.RevokeTokenResponse], error)
 }
 
 // NewInstallationServiceClient constructs a client for the sidelight.console.v1.InstallationService
@@ -466,10 +505,34 @@ func NewInstallationServiceClient(httpClient connect.HTTPClient, baseURL string,
 			connect.WithSchema(installationServiceMethods.ByName("ListInstallations")),
 			connect.WithClientOptions(opts...),
 		),
+		revokeInstallation: connect.NewClient[v1.RevokeInstallationRequest, v1.RevokeInstallationResponse](
+			httpClient,
+			baseURL+InstallationServiceRevokeInstallationProcedure,
+			connect.WithSchema(installationServiceMethods.ByName("RevokeInstallation")),
+			connect.WithClientOptions(opts...),
+		),
+		listTokens: connect.NewClient[v1.ListTokensRequest, v1.ListTokensResponse](
+			httpClient,
+			baseURL+InstallationServiceListTokensProcedure,
+			connect.WithSchema(installationServiceMethods.ByName("ListTokens")),
+			connect.WithClientOptions(opts...),
+		),
 		createToken: connect.NewClient[v1.CreateTokenRequest, v1.CreateTokenResponse](
 			httpClient,
 			baseURL+InstallationServiceCreateTokenProcedure,
 			connect.WithSchema(installationServiceMethods.ByName("CreateToken")),
+			connect.WithClientOptions(opts...),
+		),
+		regenerateToken: connect.NewClient[v1.RegenerateTokenRequest, v1.RegenerateTokenResponse](
+			httpClient,
+			baseURL+InstallationServiceRegenerateTokenProcedure,
+			connect.WithSchema(installationServiceMethods.ByName("RegenerateToken")),
+			connect.WithClientOptions(opts...),
+		),
+		revokeToken: connect.NewClient[v1.RevokeTokenRequest, v1.RevokeTokenResponse](
+			httpClient,
+			baseURL+InstallationServiceRevokeTokenProcedure,
+			connect.WithSchema(installationServiceMethods.ByName("RevokeToken")),
 			connect.WithClientOptions(opts...),
 		),
 	}
@@ -477,8 +540,12 @@ func NewInstallationServiceClient(httpClient connect.HTTPClient, baseURL string,
 
 // installationServiceClient implements InstallationServiceClient.
 type installationServiceClient struct {
-	listInstallations *connect.Client[v1.ListInstallationsRequest, v1.ListInstallationsResponse]
-	createToken       *connect.Client[v1.CreateTokenRequest, v1.CreateTokenResponse]
+	listInstallations  *connect.Client[v1.ListInstallationsRequest, v1.ListInstallationsResponse]
+	revokeInstallation *connect.Client[v1.RevokeInstallationRequest, v1.RevokeInstallationResponse]
+	listTokens         *connect.Client[v1.ListTokensRequest, v1.ListTokensResponse]
+	createToken        *connect.Client[v1.CreateTokenRequest, v1.CreateTokenResponse]
+	regenerateToken    *connect.Client[v1.RegenerateTokenRequest, v1.RegenerateTokenResponse]
+	revokeToken        *connect.Client[v1.RevokeTokenRequest, v1.RevokeTokenResponse]
 }
 
 // ListInstallations calls sidelight.console.v1.InstallationService.ListInstallations.
@@ -486,17 +553,43 @@ func (c *installationServiceClient) ListInstallations(ctx context.Context, req *
 	return c.listInstallations.CallUnary(ctx, req)
 }
 
+// RevokeInstallation calls sidelight.console.v1.InstallationService.RevokeInstallation.
+func (c *installationServiceClient) RevokeInstallation(ctx context.Context, req *connect.Request[v1.RevokeInstallationRequest]) (*connect.Response[v1.RevokeInstallationResponse], error) {
+	return c.revokeInstallation.CallUnary(ctx, req)
+}
+
+// ListTokens calls sidelight.console.v1.InstallationService.ListTokens.
+func (c *installationServiceClient) ListTokens(ctx context.Context, req *connect.Request[v1.ListTokensRequest]) (*connect.Response[v1.ListTokensResponse], error) {
+	return c.listTokens.CallUnary(ctx, req)
+}
+
 // CreateToken calls sidelight.console.v1.InstallationService.CreateToken.
 func (c *installationServiceClient) CreateToken(ctx context.Context, req *connect.Request[v1.CreateTokenRequest]) (*connect.Response[v1.CreateTokenResponse], error) {
 	return c.createToken.CallUnary(ctx, req)
+}
+
+// RegenerateToken calls sidelight.console.v1.InstallationService.RegenerateToken.
+func (c *installationServiceClient) RegenerateToken(ctx context.Context, req *connect.Request[v1.RegenerateTokenRequest]) (*connect.Response[v1.RegenerateTokenResponse], error) {
+	return c.regenerateToken.CallUnary(ctx, req)
+}
+
+// RevokeToken calls sidelight.console.v1.InstallationService.RevokeToken.
+func (c *installationServiceClient) RevokeToken(ctx context.Context, req *connect.Request[v1.RevokeTokenRequest]) (*connect.Response[v1.RevokeTokenResponse], error) {
+	return c.revokeToken.CallUnary(ctx, req)
 }
 
 // InstallationServiceHandler is an implementation of the sidelight.console.v1.InstallationService
 // service.
 type InstallationServiceHandler interface {
 	ListInstallations(context.Context, *connect.Request[v1.ListInstallationsRequest]) (*connect.Response[v1.ListInstallationsResponse], error)
+	// Cuts it off at its next call; what it detects stays in its own journal.
+	RevokeInstallation(context.Context, *connect.Request[v1.RevokeInstallationRequest]) (*connect.Response[v1.RevokeInstallationResponse], error)
+	ListTokens(context.Context, *connect.Request[v1.ListTokensRequest]) (*connect.Response[v1.ListTokensResponse], error)
 	// The token is shown once.
 	CreateToken(context.Context, *connect.Request[v1.CreateTokenRequest]) (*connect.Response[v1.CreateTokenResponse], error)
+	// A new secret under the same name: installations that registered with the old one are cut off at their next call.
+	RegenerateToken(context.Context, *connect.Request[v1.RegenerateTokenRequest]) (*connect.Response[v1.RegenerateTokenResponse], error)
+	RevokeToken(context.Context, *connect.Request[v1.RevokeTokenRequest]) (*connect.Response[v1.RevokeTokenResponse], error)
 }
 
 // NewInstallationServiceHandler builds an HTTP handler from the service implementation. It returns
@@ -512,18 +605,50 @@ func NewInstallationServiceHandler(svc InstallationServiceHandler, opts ...conne
 		connect.WithSchema(installationServiceMethods.ByName("ListInstallations")),
 		connect.WithHandlerOptions(opts...),
 	)
+	installationServiceRevokeInstallationHandler := connect.NewUnaryHandler(
+		InstallationServiceRevokeInstallationProcedure,
+		svc.RevokeInstallation,
+		connect.WithSchema(installationServiceMethods.ByName("RevokeInstallation")),
+		connect.WithHandlerOptions(opts...),
+	)
+	installationServiceListTokensHandler := connect.NewUnaryHandler(
+		InstallationServiceListTokensProcedure,
+		svc.ListTokens,
+		connect.WithSchema(installationServiceMethods.ByName("ListTokens")),
+		connect.WithHandlerOptions(opts...),
+	)
 	installationServiceCreateTokenHandler := connect.NewUnaryHandler(
 		InstallationServiceCreateTokenProcedure,
 		svc.CreateToken,
 		connect.WithSchema(installationServiceMethods.ByName("CreateToken")),
 		connect.WithHandlerOptions(opts...),
 	)
+	installationServiceRegenerateTokenHandler := connect.NewUnaryHandler(
+		InstallationServiceRegenerateTokenProcedure,
+		svc.RegenerateToken,
+		connect.WithSchema(installationServiceMethods.ByName("RegenerateToken")),
+		connect.WithHandlerOptions(opts...),
+	)
+	installationServiceRevokeTokenHandler := connect.NewUnaryHandler(
+		InstallationServiceRevokeTokenProcedure,
+		svc.RevokeToken,
+		connect.WithSchema(installationServiceMethods.ByName("RevokeToken")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/sidelight.console.v1.InstallationService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case InstallationServiceListInstallationsProcedure:
 			installationServiceListInstallationsHandler.ServeHTTP(w, r)
+		case InstallationServiceRevokeInstallationProcedure:
+			installationServiceRevokeInstallationHandler.ServeHTTP(w, r)
+		case InstallationServiceListTokensProcedure:
+			installationServiceListTokensHandler.ServeHTTP(w, r)
 		case InstallationServiceCreateTokenProcedure:
 			installationServiceCreateTokenHandler.ServeHTTP(w, r)
+		case InstallationServiceRegenerateTokenProcedure:
+			installationServiceRegenerateTokenHandler.ServeHTTP(w, r)
+		case InstallationServiceRevokeTokenProcedure:
+			installationServiceRevokeTokenHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -537,6 +662,278 @@ func (UnimplementedInstallationServiceHandler) ListInstallations(context.Context
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sidelight.console.v1.InstallationService.ListInstallations is not implemented"))
 }
 
+func (UnimplementedInstallationServiceHandler) RevokeInstallation(context.Context, *connect.Request[v1.RevokeInstallationRequest]) (*connect.Response[v1.RevokeInstallationResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sidelight.console.v1.InstallationService.RevokeInstallation is not implemented"))
+}
+
+func (UnimplementedInstallationServiceHandler) ListTokens(context.Context, *connect.Request[v1.ListTokensRequest]) (*connect.Response[v1.ListTokensResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sidelight.console.v1.InstallationService.ListTokens is not implemented"))
+}
+
 func (UnimplementedInstallationServiceHandler) CreateToken(context.Context, *connect.Request[v1.CreateTokenRequest]) (*connect.Response[v1.CreateTokenResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sidelight.console.v1.InstallationService.CreateToken is not implemented"))
+}
+
+func (UnimplementedInstallationServiceHandler) RegenerateToken(context.Context, *connect.Request[v1.RegenerateTokenRequest]) (*connect.Response[v1.RegenerateTokenResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sidelight.console.v1.InstallationService.RegenerateToken is not implemented"))
+}
+
+func (UnimplementedInstallationServiceHandler) RevokeToken(context.Context, *connect.Request[v1.RevokeTokenRequest]) (*connect.Response[v1.RevokeTokenResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sidelight.console.v1.InstallationService.RevokeToken is not implemented"))
+}
+
+// CoverageServiceClient is a client for the sidelight.console.v1.CoverageService service.
+type CoverageServiceClient interface {
+	// Workloads over all installations, those with losses first.
+	ListCoverage(context.Context, *connect.Request[v1.ListCoverageRequest]) (*connect.Response[v1.ListCoverageResponse], error)
+	// Newest first.
+	ListBlindIntervals(context.Context, *connect.Request[v1.ListBlindIntervalsRequest]) (*connect.Response[v1.ListBlindIntervalsResponse], error)
+}
+
+// NewCoverageServiceClient constructs a client for the sidelight.console.v1.CoverageService
+// service. By default, it uses the Connect protocol with the binary Protobuf Codec, asks for
+// gzipped responses, and sends uncompressed requests. To use the gRPC or gRPC-Web protocols, supply
+// the connect.WithGRPC() or connect.WithGRPCWeb() options.
+//
+// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
+// http://api.acme.com or https://acme.com/grpc).
+func NewCoverageServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) CoverageServiceClient {
+	baseURL = strings.TrimRight(baseURL, "/")
+	coverageServiceMethods := v1.File_sidelight_console_v1_ui_proto.Services().ByName("CoverageService").Methods()
+	return &coverageServiceClient{
+		listCoverage: connect.NewClient[v1.ListCoverageRequest, v1.ListCoverageResponse](
+			httpClient,
+			baseURL+CoverageServiceListCoverageProcedure,
+			connect.WithSchema(coverageServiceMethods.ByName("ListCoverage")),
+			connect.WithClientOptions(opts...),
+		),
+		listBlindIntervals: connect.NewClient[v1.ListBlindIntervalsRequest, v1.ListBlindIntervalsResponse](
+			httpClient,
+			baseURL+CoverageServiceListBlindIntervalsProcedure,
+			connect.WithSchema(coverageServiceMethods.ByName("ListBlindIntervals")),
+			connect.WithClientOptions(opts...),
+		),
+	}
+}
+
+// coverageServiceClient implements CoverageServiceClient.
+type coverageServiceClient struct {
+	listCoverage       *connect.Client[v1.ListCoverageRequest, v1.ListCoverageResponse]
+	listBlindIntervals *connect.Client[v1.ListBlindIntervalsRequest, v1.ListBlindIntervalsResponse]
+}
+
+// ListCoverage calls sidelight.console.v1.CoverageService.ListCoverage.
+func (c *coverageServiceClient) ListCoverage(ctx context.Context, req *connect.Request[v1.ListCoverageRequest]) (*connect.Response[v1.ListCoverageResponse], error) {
+	return c.listCoverage.CallUnary(ctx, req)
+}
+
+// ListBlindIntervals calls sidelight.console.v1.CoverageService.ListBlindIntervals.
+func (c *coverageServiceClient) ListBlindIntervals(ctx context.Context, req *connect.Request[v1.ListBlindIntervalsRequest]) (*connect.Response[v1.ListBlindIntervalsResponse], error) {
+	return c.listBlindIntervals.CallUnary(ctx, req)
+}
+
+// CoverageServiceHandler is an implementation of the sidelight.console.v1.CoverageService service.
+type CoverageServiceHandler interface {
+	// Workloads over all installations, those with losses first.
+	ListCoverage(context.Context, *connect.Request[v1.ListCoverageRequest]) (*connect.Response[v1.ListCoverageResponse], error)
+	// Newest first.
+	ListBlindIntervals(context.Context, *connect.Request[v1.ListBlindIntervalsRequest]) (*connect.Response[v1.ListBlindIntervalsResponse], error)
+}
+
+// NewCoverageServiceHandler builds an HTTP handler from the service implementation. It returns the
+// path on which to mount the handler and the handler itself.
+//
+// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
+// and JSON codecs. They also support gzip compression.
+func NewCoverageServiceHandler(svc CoverageServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
+	coverageServiceMethods := v1.File_sidelight_console_v1_ui_proto.Services().ByName("CoverageService").Methods()
+	coverageServiceListCoverageHandler := connect.NewUnaryHandler(
+		CoverageServiceListCoverageProcedure,
+		svc.ListCoverage,
+		connect.WithSchema(coverageServiceMethods.ByName("ListCoverage")),
+		connect.WithHandlerOptions(opts...),
+	)
+	coverageServiceListBlindIntervalsHandler := connect.NewUnaryHandler(
+		CoverageServiceListBlindIntervalsProcedure,
+		svc.ListBlindIntervals,
+		connect.WithSchema(coverageServiceMethods.ByName("ListBlindIntervals")),
+		connect.WithHandlerOptions(opts...),
+	)
+	return "/sidelight.console.v1.CoverageService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case CoverageServiceListCoverageProcedure:
+			coverageServiceListCoverageHandler.ServeHTTP(w, r)
+		case CoverageServiceListBlindIntervalsProcedure:
+			coverageServiceListBlindIntervalsHandler.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// UnimplementedCoverageServiceHandler returns CodeUnimplemented from all methods.
+type UnimplementedCoverageServiceHandler struct{}
+
+func (UnimplementedCoverageServiceHandler) ListCoverage(context.Context, *connect.Request[v1.ListCoverageRequest]) (*connect.Response[v1.ListCoverageResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sidelight.console.v1.CoverageService.ListCoverage is not implemented"))
+}
+
+func (UnimplementedCoverageServiceHandler) ListBlindIntervals(context.Context, *connect.Request[v1.ListBlindIntervalsRequest]) (*connect.Response[v1.ListBlindIntervalsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sidelight.console.v1.CoverageService.ListBlindIntervals is not implemented"))
+}
+
+// PolicyServiceClient is a client for the sidelight.console.v1.PolicyService service.
+type PolicyServiceClient interface {
+	// The newest policy, and what installations say of it.
+	GetPolicy(context.Context, *connect.Request[v1.GetPolicyRequest]) (*connect.Response[v1.GetPolicyResponse], error)
+	// Signs and hands out new content under the next sequence.
+	PublishPolicy(context.Context, *connect.Request[v1.PublishPolicyRequest]) (*connect.Response[v1.PublishPolicyResponse], error)
+	// The content of an earlier sequence under the next one.
+	RollBackPolicy(context.Context, *connect.Request[v1.RollBackPolicyRequest]) (*connect.Response[v1.RollBackPolicyResponse], error)
+	// Newest first, without content.
+	ListPolicies(context.Context, *connect.Request[v1.ListPoliciesRequest]) (*connect.Response[v1.ListPoliciesResponse], error)
+}
+
+// NewPolicyServiceClient constructs a client for the sidelight.console.v1.PolicyService service. By
+// default, it uses the Connect protocol with the binary Protobuf Codec, asks for gzipped responses,
+// and sends uncompressed requests. To use the gRPC or gRPC-Web protocols, supply the
+// connect.WithGRPC() or connect.WithGRPCWeb() options.
+//
+// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
+// http://api.acme.com or https://acme.com/grpc).
+func NewPolicyServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) PolicyServiceClient {
+	baseURL = strings.TrimRight(baseURL, "/")
+	policyServiceMethods := v1.File_sidelight_console_v1_ui_proto.Services().ByName("PolicyService").Methods()
+	return &policyServiceClient{
+		getPolicy: connect.NewClient[v1.GetPolicyRequest, v1.GetPolicyResponse](
+			httpClient,
+			baseURL+PolicyServiceGetPolicyProcedure,
+			connect.WithSchema(policyServiceMethods.ByName("GetPolicy")),
+			connect.WithClientOptions(opts...),
+		),
+		publishPolicy: connect.NewClient[v1.PublishPolicyRequest, v1.PublishPolicyResponse](
+			httpClient,
+			baseURL+PolicyServicePublishPolicyProcedure,
+			connect.WithSchema(policyServiceMethods.ByName("PublishPolicy")),
+			connect.WithClientOptions(opts...),
+		),
+		rollBackPolicy: connect.NewClient[v1.RollBackPolicyRequest, v1.RollBackPolicyResponse](
+			httpClient,
+			baseURL+PolicyServiceRollBackPolicyProcedure,
+			connect.WithSchema(policyServiceMethods.ByName("RollBackPolicy")),
+			connect.WithClientOptions(opts...),
+		),
+		listPolicies: connect.NewClient[v1.ListPoliciesRequest, v1.ListPoliciesResponse](
+			httpClient,
+			baseURL+PolicyServiceListPoliciesProcedure,
+			connect.WithSchema(policyServiceMethods.ByName("ListPolicies")),
+			connect.WithClientOptions(opts...),
+		),
+	}
+}
+
+// policyServiceClient implements PolicyServiceClient.
+type policyServiceClient struct {
+	getPolicy      *connect.Client[v1.GetPolicyRequest, v1.GetPolicyResponse]
+	publishPolicy  *connect.Client[v1.PublishPolicyRequest, v1.PublishPolicyResponse]
+	rollBackPolicy *connect.Client[v1.RollBackPolicyRequest, v1.RollBackPolicyResponse]
+	listPolicies   *connect.Client[v1.ListPoliciesRequest, v1.ListPoliciesResponse]
+}
+
+// GetPolicy calls sidelight.console.v1.PolicyService.GetPolicy.
+func (c *policyServiceClient) GetPolicy(ctx context.Context, req *connect.Request[v1.GetPolicyRequest]) (*connect.Response[v1.GetPolicyResponse], error) {
+	return c.getPolicy.CallUnary(ctx, req)
+}
+
+// PublishPolicy calls sidelight.console.v1.PolicyService.PublishPolicy.
+func (c *policyServiceClient) PublishPolicy(ctx context.Context, req *connect.Request[v1.PublishPolicyRequest]) (*connect.Response[v1.PublishPolicyResponse], error) {
+	return c.publishPolicy.CallUnary(ctx, req)
+}
+
+// RollBackPolicy calls sidelight.console.v1.PolicyService.RollBackPolicy.
+func (c *policyServiceClient) RollBackPolicy(ctx context.Context, req *connect.Request[v1.RollBackPolicyRequest]) (*connect.Response[v1.RollBackPolicyResponse], error) {
+	return c.rollBackPolicy.CallUnary(ctx, req)
+}
+
+// ListPolicies calls sidelight.console.v1.PolicyService.ListPolicies.
+func (c *policyServiceClient) ListPolicies(ctx context.Context, req *connect.Request[v1.ListPoliciesRequest]) (*connect.Response[v1.ListPoliciesResponse], error) {
+	return c.listPolicies.CallUnary(ctx, req)
+}
+
+// PolicyServiceHandler is an implementation of the sidelight.console.v1.PolicyService service.
+type PolicyServiceHandler interface {
+	// The newest policy, and what installations say of it.
+	GetPolicy(context.Context, *connect.Request[v1.GetPolicyRequest]) (*connect.Response[v1.GetPolicyResponse], error)
+	// Signs and hands out new content under the next sequence.
+	PublishPolicy(context.Context, *connect.Request[v1.PublishPolicyRequest]) (*connect.Response[v1.PublishPolicyResponse], error)
+	// The content of an earlier sequence under the next one.
+	RollBackPolicy(context.Context, *connect.Request[v1.RollBackPolicyRequest]) (*connect.Response[v1.RollBackPolicyResponse], error)
+	// Newest first, without content.
+	ListPolicies(context.Context, *connect.Request[v1.ListPoliciesRequest]) (*connect.Response[v1.ListPoliciesResponse], error)
+}
+
+// NewPolicyServiceHandler builds an HTTP handler from the service implementation. It returns the
+// path on which to mount the handler and the handler itself.
+//
+// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
+// and JSON codecs. They also support gzip compression.
+func NewPolicyServiceHandler(svc PolicyServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
+	policyServiceMethods := v1.File_sidelight_console_v1_ui_proto.Services().ByName("PolicyService").Methods()
+	policyServiceGetPolicyHandler := connect.NewUnaryHandler(
+		PolicyServiceGetPolicyProcedure,
+		svc.GetPolicy,
+		connect.WithSchema(policyServiceMethods.ByName("GetPolicy")),
+		connect.WithHandlerOptions(opts...),
+	)
+	policyServicePublishPolicyHandler := connect.NewUnaryHandler(
+		PolicyServicePublishPolicyProcedure,
+		svc.PublishPolicy,
+		connect.WithSchema(policyServiceMethods.ByName("PublishPolicy")),
+		connect.WithHandlerOptions(opts...),
+	)
+	policyServiceRollBackPolicyHandler := connect.NewUnaryHandler(
+		PolicyServiceRollBackPolicyProcedure,
+		svc.RollBackPolicy,
+		connect.WithSchema(policyServiceMethods.ByName("RollBackPolicy")),
+		connect.WithHandlerOptions(opts...),
+	)
+	policyServiceListPoliciesHandler := connect.NewUnaryHandler(
+		PolicyServiceListPoliciesProcedure,
+		svc.ListPolicies,
+		connect.WithSchema(policyServiceMethods.ByName("ListPolicies")),
+		connect.WithHandlerOptions(opts...),
+	)
+	return "/sidelight.console.v1.PolicyService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case PolicyServiceGetPolicyProcedure:
+			policyServiceGetPolicyHandler.ServeHTTP(w, r)
+		case PolicyServicePublishPolicyProcedure:
+			policyServicePublishPolicyHandler.ServeHTTP(w, r)
+		case PolicyServiceRollBackPolicyProcedure:
+			policyServiceRollBackPolicyHandler.ServeHTTP(w, r)
+		case PolicyServiceListPoliciesProcedure:
+			policyServiceListPoliciesHandler.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// UnimplementedPolicyServiceHandler returns CodeUnimplemented from all methods.
+type UnimplementedPolicyServiceHandler struct{}
+
+func (UnimplementedPolicyServiceHandler) GetPolicy(context.Context, *connect.Request[v1.GetPolicyRequest]) (*connect.Response[v1.GetPolicyResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sidelight.console.v1.PolicyService.GetPolicy is not implemented"))
+}
+
+func (UnimplementedPolicyServiceHandler) PublishPolicy(context.Context, *connect.Request[v1.PublishPolicyRequest]) (*connect.Response[v1.PublishPolicyResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sidelight.console.v1.PolicyService.PublishPolicy is not implemented"))
+}
+
+func (UnimplementedPolicyServiceHandler) RollBackPolicy(context.Context, *connect.Request[v1.RollBackPolicyRequest]) (*connect.Response[v1.RollBackPolicyResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sidelight.console.v1.PolicyService.RollBackPolicy is not implemented"))
+}
+
+func (UnimplementedPolicyServiceHandler) ListPolicies(context.Context, *connect.Request[v1.ListPoliciesRequest]) (*connect.Response[v1.ListPoliciesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sidelight.console.v1.PolicyService.ListPolicies is not implemented"))
 }

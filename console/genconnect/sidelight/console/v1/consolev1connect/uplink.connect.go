@@ -54,6 +54,7 @@ type UplinkServiceClient interface {
 	RefreshToken(context.Context, *connect.Request[v1.RefreshTokenRequest]) (*connect.Response[v1.RefreshTokenResponse], error)
 	// Upserts; idempotent by (cluster, id, version).
 	Upload(context.Context, *connect.Request[v1.UploadRequest]) (*connect.Response[v1.UploadResponse], error)
+	// The newest bundle at once, then each newer one. A token that was revoked or regenerated ends it.
 	WatchPolicy(context.Context, *connect.Request[v1.WatchPolicyRequest]) (*connect.ServerStreamForClient[v1.WatchPolicyResponse], error)
 }
 
@@ -132,6 +133,7 @@ type UplinkServiceHandler interface {
 	RefreshToken(context.Context, *connect.Request[v1.RefreshTokenRequest]) (*connect.Response[v1.RefreshTokenResponse], error)
 	// Upserts; idempotent by (cluster, id, version).
 	Upload(context.Context, *connect.Request[v1.UploadRequest]) (*connect.Response[v1.UploadResponse], error)
+	// The newest bundle at once, then each newer one. A token that was revoked or regenerated ends it.
 	WatchPolicy(context.Context, *connect.Request[v1.WatchPolicyRequest], *connect.ServerStream[v1.WatchPolicyResponse]) error
 }
 

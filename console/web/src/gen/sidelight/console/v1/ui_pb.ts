@@ -10,7 +10,9 @@ import type { Attack } from "../../detection/v1/attack_pb";
 import { file_sidelight_detection_v1_attack } from "../../detection/v1/attack_pb";
 import type { Endpoint } from "../../inventory/v1/endpoint_pb";
 import { file_sidelight_inventory_v1_endpoint } from "../../inventory/v1/endpoint_pb";
-import type { PartStatus } from "../../status/v1/status_pb";
+import type { Budgets, Manifest, Masks, Rules, TrustedCidrs } from "../../policy/v1/policy_pb";
+import { file_sidelight_policy_v1_policy } from "../../policy/v1/policy_pb";
+import type { BlindInterval, Coverage, PartStatus } from "../../status/v1/status_pb";
 import { file_sidelight_status_v1_status } from "../../status/v1/status_pb";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -18,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sidelight/console/v1/ui.proto.
  */
 export const file_sidelight_console_v1_ui: GenFile = /*@__PURE__*/
-  fileDesc("Ch1zaWRlbGlnaHQvY29uc29sZS92MS91aS5wcm90bxIUc2lkZWxpZ2h0LmNvbnNvbGUudjEiLgoMTG9naW5SZXF1ZXN0EgwKBHVzZXIYASABKAkSEAoIcGFzc3dvcmQYAiABKAkiLQoNTG9naW5SZXNwb25zZRIcChRtdXN0X2NoYW5nZV9wYXNzd29yZBgBIAEoCCItChVDaGFuZ2VQYXNzd29yZFJlcXVlc3QSFAoMbmV3X3Bhc3N3b3JkGAEgASgJIhgKFkNoYW5nZVBhc3N3b3JkUmVzcG9uc2UiDwoNTG9nb3V0UmVxdWVzdCIQCg5Mb2dvdXRSZXNwb25zZSIPCg1XaG9BbUlSZXF1ZXN0IlIKDldob0FtSVJlc3BvbnNlEgwKBHVzZXIYASABKAkSFAoMb3JnYW5pc2F0aW9uGAIgASgJEhwKFG11c3RfY2hhbmdlX3Bhc3N3b3JkGAMgASgIIoYBChJMaXN0QXR0YWNrc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgNEhIKCnBhZ2VfdG9rZW4YAiABKAkSDQoFdHlwZXMYAyADKAkSDwoHY2x1c3RlchgEIAEoCRIpCgVzaW5jZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAibgoTTGlzdEF0dGFja3NSZXNwb25zZRIvCgdhdHRhY2tzGAEgAygLMh4uc2lkZWxpZ2h0LmRldGVjdGlvbi52MS5BdHRhY2sSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEg0KBXRvdGFsGAMgASgEIi8KEEdldEF0dGFja1JlcXVlc3QSDwoHY2x1c3RlchgBIAEoCRIKCgJpZBgCIAEoCSJDChFHZXRBdHRhY2tSZXNwb25zZRIuCgZhdHRhY2sYASABKAsyHi5zaWRlbGlnaHQuZGV0ZWN0aW9uLnYxLkF0dGFjayIVChNXYXRjaENoYW5nZXNSZXF1ZXN0IjoKFFdhdGNoQ2hhbmdlc1Jlc3BvbnNlEg8KB2F0dGFja3MYASABKAgSEQoJZW5kcG9pbnRzGAIgASgIIm0KFExpc3RFbmRwb2ludHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoDRISCgpwYWdlX3Rva2VuGAIgASgJEg8KB2NsdXN0ZXIYAyABKAkSDwoHc2VydmljZRgEIAEoCRIMCgRob3N0GAUgASgJInQKFUxpc3RFbmRwb2ludHNSZXNwb25zZRIzCgllbmRwb2ludHMYASADKAsyIC5zaWRlbGlnaHQuaW52ZW50b3J5LnYxLkVuZHBvaW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRINCgV0b3RhbBgDIAEoBCIxChJHZXRFbmRwb2ludFJlcXVlc3QSDwoHY2x1c3RlchgBIAEoCRIKCgJpZBgCIAEoCSJJChNHZXRFbmRwb2ludFJlc3BvbnNlEjIKCGVuZHBvaW50GAEgASgLMiAuc2lkZWxpZ2h0LmludmVudG9yeS52MS5FbmRwb2ludCIaChhMaXN0SW5zdGFsbGF0aW9uc1JlcXVlc3QiVgoZTGlzdEluc3RhbGxhdGlvbnNSZXNwb25zZRI5Cg1pbnN0YWxsYXRpb25zGAEgAygLMiIuc2lkZWxpZ2h0LmNvbnNvbGUudjEuSW5zdGFsbGF0aW9uIr0BCgxJbnN0YWxsYXRpb24SCgoCaWQYASABKAkSDwoHY2x1c3RlchgCIAEoCRIxCg1yZWdpc3RlcmVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCglsYXN0X3NlZW4YBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KBXBhcnRzGAUgAygLMh8uc2lkZWxpZ2h0LnN0YXR1cy52MS5QYXJ0U3RhdHVzIiIKEkNyZWF0ZVRva2VuUmVxdWVzdBIMCgRuYW1lGAEgASgJIiQKE0NyZWF0ZVRva2VuUmVzcG9uc2USDQoFdG9rZW4YASABKAky+QIKDlNlc3Npb25TZXJ2aWNlElAKBUxvZ2luEiIuc2lkZWxpZ2h0LmNvbnNvbGUudjEuTG9naW5SZXF1ZXN0GiMuc2lkZWxpZ2h0LmNvbnNvbGUudjEuTG9naW5SZXNwb25zZRJrCg5DaGFuZ2VQYXNzd29yZBIrLnNpZGVsaWdodC5jb25zb2xlLnYxLkNoYW5nZVBhc3N3b3JkUmVxdWVzdBosLnNpZGVsaWdodC5jb25zb2xlLnYxLkNoYW5nZVBhc3N3b3JkUmVzcG9uc2USUwoGTG9nb3V0EiMuc2lkZWxpZ2h0LmNvbnNvbGUudjEuTG9nb3V0UmVxdWVzdBokLnNpZGVsaWdodC5jb25zb2xlLnYxLkxvZ291dFJlc3BvbnNlElMKBldob0FtSRIjLnNpZGVsaWdodC5jb25zb2xlLnYxLldob0FtSVJlcXVlc3QaJC5zaWRlbGlnaHQuY29uc29sZS52MS5XaG9BbUlSZXNwb25zZTK6AgoNQXR0YWNrU2VydmljZRJiCgtMaXN0QXR0YWNrcxIoLnNpZGVsaWdodC5jb25zb2xlLnYxLkxpc3RBdHRhY2tzUmVxdWVzdBopLnNpZGVsaWdodC5jb25zb2xlLnYxLkxpc3RBdHRhY2tzUmVzcG9uc2USXAoJR2V0QXR0YWNrEiYuc2lkZWxpZ2h0LmNvbnNvbGUudjEuR2V0QXR0YWNrUmVxdWVzdBonLnNpZGVsaWdodC5jb25zb2xlLnYxLkdldEF0dGFja1Jlc3BvbnNlEmcKDFdhdGNoQ2hhbmdlcxIpLnNpZGVsaWdodC5jb25zb2xlLnYxLldhdGNoQ2hhbmdlc1JlcXVlc3QaKi5zaWRlbGlnaHQuY29uc29sZS52MS5XYXRjaENoYW5nZXNSZXNwb25zZTABMt8BCg9FbmRwb2ludFNlcnZpY2USaAoNTGlzdEVuZHBvaW50cxIqLnNpZGVsaWdodC5jb25zb2xlLnYxLkxpc3RFbmRwb2ludHNSZXF1ZXN0Gisuc2lkZWxpZ2h0LmNvbnNvbGUudjEuTGlzdEVuZHBvaW50c1Jlc3BvbnNlEmIKC0dldEVuZHBvaW50Eiguc2lkZWxpZ2h0LmNvbnNvbGUudjEuR2V0RW5kcG9pbnRSZXF1ZXN0Gikuc2lkZWxpZ2h0LmNvbnNvbGUudjEuR2V0RW5kcG9pbnRSZXNwb25zZTLvAQoTSW5zdGFsbGF0aW9uU2VydmljZRJ0ChFMaXN0SW5zdGFsbGF0aW9ucxIuLnNpZGVsaWdodC5jb25zb2xlLnYxLkxpc3RJbnN0YWxsYXRpb25zUmVxdWVzdBovLnNpZGVsaWdodC5jb25zb2xlLnYxLkxpc3RJbnN0YWxsYXRpb25zUmVzcG9uc2USYgoLQ3JlYXRlVG9rZW4SKC5zaWRlbGlnaHQuY29uc29sZS52MS5DcmVhdGVUb2tlblJlcXVlc3QaKS5zaWRlbGlnaHQuY29uc29sZS52MS5DcmVhdGVUb2tlblJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_sidelight_detection_v1_attack, file_sidelight_inventory_v1_endpoint, file_sidelight_status_v1_status]);
+  fileDesc("Ch1zaWRlbGlnaHQvY29uc29sZS92MS91aS5wcm90bxIUc2lkZWxpZ2h0LmNvbnNvbGUudjEiLgoMTG9naW5SZXF1ZXN0EgwKBHVzZXIYASABKAkSEAoIcGFzc3dvcmQYAiABKAkiLQoNTG9naW5SZXNwb25zZRIcChRtdXN0X2NoYW5nZV9wYXNzd29yZBgBIAEoCCJHChVDaGFuZ2VQYXNzd29yZFJlcXVlc3QSFAoMbmV3X3Bhc3N3b3JkGAEgASgJEhgKEGN1cnJlbnRfcGFzc3dvcmQYAiABKAkiGAoWQ2hhbmdlUGFzc3dvcmRSZXNwb25zZSIPCg1Mb2dvdXRSZXF1ZXN0IhAKDkxvZ291dFJlc3BvbnNlIg8KDVdob0FtSVJlcXVlc3QiUgoOV2hvQW1JUmVzcG9uc2USDAoEdXNlchgBIAEoCRIUCgxvcmdhbmlzYXRpb24YAiABKAkSHAoUbXVzdF9jaGFuZ2VfcGFzc3dvcmQYAyABKAgihgEKEkxpc3RBdHRhY2tzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKA0SEgoKcGFnZV90b2tlbhgCIAEoCRINCgV0eXBlcxgDIAMoCRIPCgdjbHVzdGVyGAQgASgJEikKBXNpbmNlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJuChNMaXN0QXR0YWNrc1Jlc3BvbnNlEi8KB2F0dGFja3MYASADKAsyHi5zaWRlbGlnaHQuZGV0ZWN0aW9uLnYxLkF0dGFjaxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSDQoFdG90YWwYAyABKAQiLwoQR2V0QXR0YWNrUmVxdWVzdBIPCgdjbHVzdGVyGAEgASgJEgoKAmlkGAIgASgJIkMKEUdldEF0dGFja1Jlc3BvbnNlEi4KBmF0dGFjaxgBIAEoCzIeLnNpZGVsaWdodC5kZXRlY3Rpb24udjEuQXR0YWNrIhUKE1dhdGNoQ2hhbmdlc1JlcXVlc3QiOgoUV2F0Y2hDaGFuZ2VzUmVzcG9uc2USDwoHYXR0YWNrcxgBIAEoCBIRCgllbmRwb2ludHMYAiABKAgibQoUTGlzdEVuZHBvaW50c1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgNEhIKCnBhZ2VfdG9rZW4YAiABKAkSDwoHY2x1c3RlchgDIAEoCRIPCgdzZXJ2aWNlGAQgASgJEgwKBGhvc3QYBSABKAkidAoVTGlzdEVuZHBvaW50c1Jlc3BvbnNlEjMKCWVuZHBvaW50cxgBIAMoCzIgLnNpZGVsaWdodC5pbnZlbnRvcnkudjEuRW5kcG9pbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEg0KBXRvdGFsGAMgASgEIjEKEkdldEVuZHBvaW50UmVxdWVzdBIPCgdjbHVzdGVyGAEgASgJEgoKAmlkGAIgASgJIkkKE0dldEVuZHBvaW50UmVzcG9uc2USMgoIZW5kcG9pbnQYASABKAsyIC5zaWRlbGlnaHQuaW52ZW50b3J5LnYxLkVuZHBvaW50IhoKGExpc3RJbnN0YWxsYXRpb25zUmVxdWVzdCJWChlMaXN0SW5zdGFsbGF0aW9uc1Jlc3BvbnNlEjkKDWluc3RhbGxhdGlvbnMYASADKAsyIi5zaWRlbGlnaHQuY29uc29sZS52MS5JbnN0YWxsYXRpb24inQIKDEluc3RhbGxhdGlvbhIKCgJpZBgBIAEoCRIPCgdjbHVzdGVyGAIgASgJEjEKDXJlZ2lzdGVyZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KCWxhc3Rfc2VlbhgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoFcGFydHMYBSADKAsyHy5zaWRlbGlnaHQuc3RhdHVzLnYxLlBhcnRTdGF0dXMSEAoIdG9rZW5faWQYBiABKAkSDwoHcmV2b2tlZBgHIAEoCBI7Cg9ibGluZF9pbnRlcnZhbHMYCCADKAsyIi5zaWRlbGlnaHQuc3RhdHVzLnYxLkJsaW5kSW50ZXJ2YWwiJwoZUmV2b2tlSW5zdGFsbGF0aW9uUmVxdWVzdBIKCgJpZBgBIAEoCSIcChpSZXZva2VJbnN0YWxsYXRpb25SZXNwb25zZSITChFMaXN0VG9rZW5zUmVxdWVzdCJBChJMaXN0VG9rZW5zUmVzcG9uc2USKwoGdG9rZW5zGAEgAygLMhsuc2lkZWxpZ2h0LmNvbnNvbGUudjEuVG9rZW4ieQoFVG9rZW4SCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdyZXZva2VkGAQgASgIEhUKDWluc3RhbGxhdGlvbnMYBSABKA0iIgoSQ3JlYXRlVG9rZW5SZXF1ZXN0EgwKBG5hbWUYASABKAkiNgoTQ3JlYXRlVG9rZW5SZXNwb25zZRINCgV0b2tlbhgBIAEoCRIQCgh0b2tlbl9pZBgCIAEoCSIqChZSZWdlbmVyYXRlVG9rZW5SZXF1ZXN0EhAKCHRva2VuX2lkGAEgASgJIigKF1JlZ2VuZXJhdGVUb2tlblJlc3BvbnNlEg0KBXRva2VuGAEgASgJIiYKElJldm9rZVRva2VuUmVxdWVzdBIQCgh0b2tlbl9pZBgBIAEoCSIVChNSZXZva2VUb2tlblJlc3BvbnNlIk0KE0xpc3RDb3ZlcmFnZVJlcXVlc3QSDwoHY2x1c3RlchgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCSJgChRMaXN0Q292ZXJhZ2VSZXNwb25zZRIvCgRyb3dzGAEgAygLMiEuc2lkZWxpZ2h0LmNvbnNvbGUudjEuQ292ZXJhZ2VSb3cSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIqQBCgtDb3ZlcmFnZVJvdxIUCgxpbnN0YWxsYXRpb24YASABKAkSDwoHY2x1c3RlchgCIAEoCRIMCgRub2RlGAMgASgJEi8KCGNvdmVyYWdlGAQgASgLMh0uc2lkZWxpZ2h0LnN0YXR1cy52MS5Db3ZlcmFnZRIvCgtyZXBvcnRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiUwoZTGlzdEJsaW5kSW50ZXJ2YWxzUmVxdWVzdBIPCgdjbHVzdGVyGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJImsKGkxpc3RCbGluZEludGVydmFsc1Jlc3BvbnNlEjQKBHJvd3MYASADKAsyJi5zaWRlbGlnaHQuY29uc29sZS52MS5CbGluZEludGVydmFsUm93EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJvChBCbGluZEludGVydmFsUm93EhQKDGluc3RhbGxhdGlvbhgBIAEoCRIPCgdjbHVzdGVyGAIgASgJEjQKCGludGVydmFsGAMgASgLMiIuc2lkZWxpZ2h0LnN0YXR1cy52MS5CbGluZEludGVydmFsIs4BCg1Qb2xpY3lDb250ZW50EikKBXJ1bGVzGAEgASgLMhouc2lkZWxpZ2h0LnBvbGljeS52MS5SdWxlcxIpCgVtYXNrcxgCIAEoCzIaLnNpZGVsaWdodC5wb2xpY3kudjEuTWFza3MSLQoHYnVkZ2V0cxgDIAEoCzIcLnNpZGVsaWdodC5wb2xpY3kudjEuQnVkZ2V0cxI4Cg10cnVzdGVkX2NpZHJzGAQgASgLMiEuc2lkZWxpZ2h0LnBvbGljeS52MS5UcnVzdGVkQ2lkcnMiEgoQR2V0UG9saWN5UmVxdWVzdCKOAQoRR2V0UG9saWN5UmVzcG9uc2USEAoIc2VxdWVuY2UYASABKAQSNAoHY29udGVudBgCIAEoCzIjLnNpZGVsaWdodC5jb25zb2xlLnYxLlBvbGljeUNvbnRlbnQSMQoGc3RhdGVzGAMgAygLMiEuc2lkZWxpZ2h0LmNvbnNvbGUudjEuUG9saWN5U3RhdGUifwoLUG9saWN5U3RhdGUSFAoMaW5zdGFsbGF0aW9uGAEgASgJEg8KB2NsdXN0ZXIYAiABKAkSDAoEcGFydBgDIAEoCRIQCghpbnN0YW5jZRgEIAEoCRIQCghzZXF1ZW5jZRgFIAEoBBIXCg9yZWZ1c2VkX2JlY2F1c2UYBiABKAkidAoUUHVibGlzaFBvbGljeVJlcXVlc3QSNAoHY29udGVudBgBIAEoCzIjLnNpZGVsaWdodC5jb25zb2xlLnYxLlBvbGljeUNvbnRlbnQSDwoHY29tbWVudBgCIAEoCRIVCg1mcm9tX3NlcXVlbmNlGAMgASgEIikKFVB1Ymxpc2hQb2xpY3lSZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBCIsChVSb2xsQmFja1BvbGljeVJlcXVlc3QSEwoLdG9fc2VxdWVuY2UYASABKAQiKgoWUm9sbEJhY2tQb2xpY3lSZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBCIVChNMaXN0UG9saWNpZXNSZXF1ZXN0IkcKFExpc3RQb2xpY2llc1Jlc3BvbnNlEi8KCHBvbGljaWVzGAEgAygLMh0uc2lkZWxpZ2h0LnBvbGljeS52MS5NYW5pZmVzdDL5AgoOU2Vzc2lvblNlcnZpY2USUAoFTG9naW4SIi5zaWRlbGlnaHQuY29uc29sZS52MS5Mb2dpblJlcXVlc3QaIy5zaWRlbGlnaHQuY29uc29sZS52MS5Mb2dpblJlc3BvbnNlEmsKDkNoYW5nZVBhc3N3b3JkEisuc2lkZWxpZ2h0LmNvbnNvbGUudjEuQ2hhbmdlUGFzc3dvcmRSZXF1ZXN0Giwuc2lkZWxpZ2h0LmNvbnNvbGUudjEuQ2hhbmdlUGFzc3dvcmRSZXNwb25zZRJTCgZMb2dvdXQSIy5zaWRlbGlnaHQuY29uc29sZS52MS5Mb2dvdXRSZXF1ZXN0GiQuc2lkZWxpZ2h0LmNvbnNvbGUudjEuTG9nb3V0UmVzcG9uc2USUwoGV2hvQW1JEiMuc2lkZWxpZ2h0LmNvbnNvbGUudjEuV2hvQW1JUmVxdWVzdBokLnNpZGVsaWdodC5jb25zb2xlLnYxLldob0FtSVJlc3BvbnNlMroCCg1BdHRhY2tTZXJ2aWNlEmIKC0xpc3RBdHRhY2tzEiguc2lkZWxpZ2h0LmNvbnNvbGUudjEuTGlzdEF0dGFja3NSZXF1ZXN0Gikuc2lkZWxpZ2h0LmNvbnNvbGUudjEuTGlzdEF0dGFja3NSZXNwb25zZRJcCglHZXRBdHRhY2sSJi5zaWRlbGlnaHQuY29uc29sZS52MS5HZXRBdHRhY2tSZXF1ZXN0Gicuc2lkZWxpZ2h0LmNvbnNvbGUudjEuR2V0QXR0YWNrUmVzcG9uc2USZwoMV2F0Y2hDaGFuZ2VzEikuc2lkZWxpZ2h0LmNvbnNvbGUudjEuV2F0Y2hDaGFuZ2VzUmVxdWVzdBoqLnNpZGVsaWdodC5jb25zb2xlLnYxLldhdGNoQ2hhbmdlc1Jlc3BvbnNlMAEy3wEKD0VuZHBvaW50U2VydmljZRJoCg1MaXN0RW5kcG9pbnRzEiouc2lkZWxpZ2h0LmNvbnNvbGUudjEuTGlzdEVuZHBvaW50c1JlcXVlc3QaKy5zaWRlbGlnaHQuY29uc29sZS52MS5MaXN0RW5kcG9pbnRzUmVzcG9uc2USYgoLR2V0RW5kcG9pbnQSKC5zaWRlbGlnaHQuY29uc29sZS52MS5HZXRFbmRwb2ludFJlcXVlc3QaKS5zaWRlbGlnaHQuY29uc29sZS52MS5HZXRFbmRwb2ludFJlc3BvbnNlMp0FChNJbnN0YWxsYXRpb25TZXJ2aWNlEnQKEUxpc3RJbnN0YWxsYXRpb25zEi4uc2lkZWxpZ2h0LmNvbnNvbGUudjEuTGlzdEluc3RhbGxhdGlvbnNSZXF1ZXN0Gi8uc2lkZWxpZ2h0LmNvbnNvbGUudjEuTGlzdEluc3RhbGxhdGlvbnNSZXNwb25zZRJ3ChJSZXZva2VJbnN0YWxsYXRpb24SLy5zaWRlbGlnaHQuY29uc29sZS52MS5SZXZva2VJbnN0YWxsYXRpb25SZXF1ZXN0GjAuc2lkZWxpZ2h0LmNvbnNvbGUudjEuUmV2b2tlSW5zdGFsbGF0aW9uUmVzcG9uc2USXwoKTGlzdFRva2VucxInLnNpZGVsaWdodC5jb25zb2xlLnYxLkxpc3RUb2tlbnNSZXF1ZXN0Giguc2lkZWxpZ2h0LmNvbnNvbGUudjEuTGlzdFRva2Vuc1Jlc3BvbnNlEmIKC0NyZWF0ZVRva2VuEiguc2lkZWxpZ2h0LmNvbnNvbGUudjEuQ3JlYXRlVG9rZW5SZXF1ZXN0Gikuc2lkZWxpZ2h0LmNvbnNvbGUudjEuQ3JlYXRlVG9rZW5SZXNwb25zZRJuCg9SZWdlbmVyYXRlVG9rZW4SLC5zaWRlbGlnaHQuY29uc29sZS52MS5SZWdlbmVyYXRlVG9rZW5SZXF1ZXN0Gi0uc2lkZWxpZ2h0LmNvbnNvbGUudjEuUmVnZW5lcmF0ZVRva2VuUmVzcG9uc2USYgoLUmV2b2tlVG9rZW4SKC5zaWRlbGlnaHQuY29uc29sZS52MS5SZXZva2VUb2tlblJlcXVlc3QaKS5zaWRlbGlnaHQuY29uc29sZS52MS5SZXZva2VUb2tlblJlc3BvbnNlMvEBCg9Db3ZlcmFnZVNlcnZpY2USZQoMTGlzdENvdmVyYWdlEikuc2lkZWxpZ2h0LmNvbnNvbGUudjEuTGlzdENvdmVyYWdlUmVxdWVzdBoqLnNpZGVsaWdodC5jb25zb2xlLnYxLkxpc3RDb3ZlcmFnZVJlc3BvbnNlEncKEkxpc3RCbGluZEludGVydmFscxIvLnNpZGVsaWdodC5jb25zb2xlLnYxLkxpc3RCbGluZEludGVydmFsc1JlcXVlc3QaMC5zaWRlbGlnaHQuY29uc29sZS52MS5MaXN0QmxpbmRJbnRlcnZhbHNSZXNwb25zZTKrAwoNUG9saWN5U2VydmljZRJcCglHZXRQb2xpY3kSJi5zaWRlbGlnaHQuY29uc29sZS52MS5HZXRQb2xpY3lSZXF1ZXN0Gicuc2lkZWxpZ2h0LmNvbnNvbGUudjEuR2V0UG9saWN5UmVzcG9uc2USaAoNUHVibGlzaFBvbGljeRIqLnNpZGVsaWdodC5jb25zb2xlLnYxLlB1Ymxpc2hQb2xpY3lSZXF1ZXN0Gisuc2lkZWxpZ2h0LmNvbnNvbGUudjEuUHVibGlzaFBvbGljeVJlc3BvbnNlEmsKDlJvbGxCYWNrUG9saWN5Eisuc2lkZWxpZ2h0LmNvbnNvbGUudjEuUm9sbEJhY2tQb2xpY3lSZXF1ZXN0Giwuc2lkZWxpZ2h0LmNvbnNvbGUudjEuUm9sbEJhY2tQb2xpY3lSZXNwb25zZRJlCgxMaXN0UG9saWNpZXMSKS5zaWRlbGlnaHQuY29uc29sZS52MS5MaXN0UG9saWNpZXNSZXF1ZXN0Giouc2lkZWxpZ2h0LmNvbnNvbGUudjEuTGlzdFBvbGljaWVzUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_sidelight_detection_v1_attack, file_sidelight_inventory_v1_endpoint, file_sidelight_policy_v1_policy, file_sidelight_status_v1_status]);
 
 /**
  * @generated from message sidelight.console.v1.LoginRequest
@@ -69,6 +71,13 @@ export type ChangePasswordRequest = Message<"sidelight.console.v1.ChangePassword
    * @generated from field: string new_password = 1;
    */
   newPassword: string;
+
+  /**
+   * Not asked for while the password must be changed.
+   *
+   * @generated from field: string current_password = 2;
+   */
+  currentPassword: string;
 };
 
 /**
@@ -462,6 +471,25 @@ export type Installation = Message<"sidelight.console.v1.Installation"> & {
    * @generated from field: repeated sidelight.status.v1.PartStatus parts = 5;
    */
   parts: PartStatus[];
+
+  /**
+   * @generated from field: string token_id = 6;
+   */
+  tokenId: string;
+
+  /**
+   * It, or its token, was revoked or regenerated.
+   *
+   * @generated from field: bool revoked = 7;
+   */
+  revoked: boolean;
+
+  /**
+   * Of the last 24 hours, newest first; at most 100.
+   *
+   * @generated from field: repeated sidelight.status.v1.BlindInterval blind_intervals = 8;
+   */
+  blindIntervals: BlindInterval[];
 };
 
 /**
@@ -470,6 +498,107 @@ export type Installation = Message<"sidelight.console.v1.Installation"> & {
  */
 export const InstallationSchema: GenMessage<Installation> = /*@__PURE__*/
   messageDesc(file_sidelight_console_v1_ui, 20);
+
+/**
+ * @generated from message sidelight.console.v1.RevokeInstallationRequest
+ */
+export type RevokeInstallationRequest = Message<"sidelight.console.v1.RevokeInstallationRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message sidelight.console.v1.RevokeInstallationRequest.
+ * Use `create(RevokeInstallationRequestSchema)` to create a new message.
+ */
+export const RevokeInstallationRequestSchema: GenMessage<RevokeInstallationRequest> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 21);
+
+/**
+ * @generated from message sidelight.console.v1.RevokeInstallationResponse
+ */
+export type RevokeInstallationResponse = Message<"sidelight.console.v1.RevokeInstallationResponse"> & {
+};
+
+/**
+ * Describes the message sidelight.console.v1.RevokeInstallationResponse.
+ * Use `create(RevokeInstallationResponseSchema)` to create a new message.
+ */
+export const RevokeInstallationResponseSchema: GenMessage<RevokeInstallationResponse> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 22);
+
+/**
+ * @generated from message sidelight.console.v1.ListTokensRequest
+ */
+export type ListTokensRequest = Message<"sidelight.console.v1.ListTokensRequest"> & {
+};
+
+/**
+ * Describes the message sidelight.console.v1.ListTokensRequest.
+ * Use `create(ListTokensRequestSchema)` to create a new message.
+ */
+export const ListTokensRequestSchema: GenMessage<ListTokensRequest> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 23);
+
+/**
+ * @generated from message sidelight.console.v1.ListTokensResponse
+ */
+export type ListTokensResponse = Message<"sidelight.console.v1.ListTokensResponse"> & {
+  /**
+   * Newest first, without secrets.
+   *
+   * @generated from field: repeated sidelight.console.v1.Token tokens = 1;
+   */
+  tokens: Token[];
+};
+
+/**
+ * Describes the message sidelight.console.v1.ListTokensResponse.
+ * Use `create(ListTokensResponseSchema)` to create a new message.
+ */
+export const ListTokensResponseSchema: GenMessage<ListTokensResponse> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 24);
+
+/**
+ * @generated from message sidelight.console.v1.Token
+ */
+export type Token = Message<"sidelight.console.v1.Token"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp created_at = 3;
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: bool revoked = 4;
+   */
+  revoked: boolean;
+
+  /**
+   * Installations that registered with its present secret.
+   *
+   * @generated from field: uint32 installations = 5;
+   */
+  installations: number;
+};
+
+/**
+ * Describes the message sidelight.console.v1.Token.
+ * Use `create(TokenSchema)` to create a new message.
+ */
+export const TokenSchema: GenMessage<Token> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 25);
 
 /**
  * @generated from message sidelight.console.v1.CreateTokenRequest
@@ -486,7 +615,7 @@ export type CreateTokenRequest = Message<"sidelight.console.v1.CreateTokenReques
  * Use `create(CreateTokenRequestSchema)` to create a new message.
  */
 export const CreateTokenRequestSchema: GenMessage<CreateTokenRequest> = /*@__PURE__*/
-  messageDesc(file_sidelight_console_v1_ui, 21);
+  messageDesc(file_sidelight_console_v1_ui, 26);
 
 /**
  * @generated from message sidelight.console.v1.CreateTokenResponse
@@ -496,6 +625,11 @@ export type CreateTokenResponse = Message<"sidelight.console.v1.CreateTokenRespo
    * @generated from field: string token = 1;
    */
   token: string;
+
+  /**
+   * @generated from field: string token_id = 2;
+   */
+  tokenId: string;
 };
 
 /**
@@ -503,7 +637,469 @@ export type CreateTokenResponse = Message<"sidelight.console.v1.CreateTokenRespo
  * Use `create(CreateTokenResponseSchema)` to create a new message.
  */
 export const CreateTokenResponseSchema: GenMessage<CreateTokenResponse> = /*@__PURE__*/
-  messageDesc(file_sidelight_console_v1_ui, 22);
+  messageDesc(file_sidelight_console_v1_ui, 27);
+
+/**
+ * @generated from message sidelight.console.v1.RegenerateTokenRequest
+ */
+export type RegenerateTokenRequest = Message<"sidelight.console.v1.RegenerateTokenRequest"> & {
+  /**
+   * @generated from field: string token_id = 1;
+   */
+  tokenId: string;
+};
+
+/**
+ * Describes the message sidelight.console.v1.RegenerateTokenRequest.
+ * Use `create(RegenerateTokenRequestSchema)` to create a new message.
+ */
+export const RegenerateTokenRequestSchema: GenMessage<RegenerateTokenRequest> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 28);
+
+/**
+ * @generated from message sidelight.console.v1.RegenerateTokenResponse
+ */
+export type RegenerateTokenResponse = Message<"sidelight.console.v1.RegenerateTokenResponse"> & {
+  /**
+   * @generated from field: string token = 1;
+   */
+  token: string;
+};
+
+/**
+ * Describes the message sidelight.console.v1.RegenerateTokenResponse.
+ * Use `create(RegenerateTokenResponseSchema)` to create a new message.
+ */
+export const RegenerateTokenResponseSchema: GenMessage<RegenerateTokenResponse> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 29);
+
+/**
+ * @generated from message sidelight.console.v1.RevokeTokenRequest
+ */
+export type RevokeTokenRequest = Message<"sidelight.console.v1.RevokeTokenRequest"> & {
+  /**
+   * @generated from field: string token_id = 1;
+   */
+  tokenId: string;
+};
+
+/**
+ * Describes the message sidelight.console.v1.RevokeTokenRequest.
+ * Use `create(RevokeTokenRequestSchema)` to create a new message.
+ */
+export const RevokeTokenRequestSchema: GenMessage<RevokeTokenRequest> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 30);
+
+/**
+ * @generated from message sidelight.console.v1.RevokeTokenResponse
+ */
+export type RevokeTokenResponse = Message<"sidelight.console.v1.RevokeTokenResponse"> & {
+};
+
+/**
+ * Describes the message sidelight.console.v1.RevokeTokenResponse.
+ * Use `create(RevokeTokenResponseSchema)` to create a new message.
+ */
+export const RevokeTokenResponseSchema: GenMessage<RevokeTokenResponse> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 31);
+
+/**
+ * @generated from message sidelight.console.v1.ListCoverageRequest
+ */
+export type ListCoverageRequest = Message<"sidelight.console.v1.ListCoverageRequest"> & {
+  /**
+   * @generated from field: string cluster = 1;
+   */
+  cluster: string;
+
+  /**
+   * At most 1000; 0 = 200.
+   *
+   * @generated from field: uint32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message sidelight.console.v1.ListCoverageRequest.
+ * Use `create(ListCoverageRequestSchema)` to create a new message.
+ */
+export const ListCoverageRequestSchema: GenMessage<ListCoverageRequest> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 32);
+
+/**
+ * @generated from message sidelight.console.v1.ListCoverageResponse
+ */
+export type ListCoverageResponse = Message<"sidelight.console.v1.ListCoverageResponse"> & {
+  /**
+   * @generated from field: repeated sidelight.console.v1.CoverageRow rows = 1;
+   */
+  rows: CoverageRow[];
+
+  /**
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message sidelight.console.v1.ListCoverageResponse.
+ * Use `create(ListCoverageResponseSchema)` to create a new message.
+ */
+export const ListCoverageResponseSchema: GenMessage<ListCoverageResponse> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 33);
+
+/**
+ * @generated from message sidelight.console.v1.CoverageRow
+ */
+export type CoverageRow = Message<"sidelight.console.v1.CoverageRow"> & {
+  /**
+   * @generated from field: string installation = 1;
+   */
+  installation: string;
+
+  /**
+   * @generated from field: string cluster = 2;
+   */
+  cluster: string;
+
+  /**
+   * The agent's instance.
+   *
+   * @generated from field: string node = 3;
+   */
+  node: string;
+
+  /**
+   * @generated from field: sidelight.status.v1.Coverage coverage = 4;
+   */
+  coverage?: Coverage | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp reported_at = 5;
+   */
+  reportedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message sidelight.console.v1.CoverageRow.
+ * Use `create(CoverageRowSchema)` to create a new message.
+ */
+export const CoverageRowSchema: GenMessage<CoverageRow> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 34);
+
+/**
+ * @generated from message sidelight.console.v1.ListBlindIntervalsRequest
+ */
+export type ListBlindIntervalsRequest = Message<"sidelight.console.v1.ListBlindIntervalsRequest"> & {
+  /**
+   * @generated from field: string cluster = 1;
+   */
+  cluster: string;
+
+  /**
+   * At most 1000; 0 = 100.
+   *
+   * @generated from field: uint32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message sidelight.console.v1.ListBlindIntervalsRequest.
+ * Use `create(ListBlindIntervalsRequestSchema)` to create a new message.
+ */
+export const ListBlindIntervalsRequestSchema: GenMessage<ListBlindIntervalsRequest> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 35);
+
+/**
+ * @generated from message sidelight.console.v1.ListBlindIntervalsResponse
+ */
+export type ListBlindIntervalsResponse = Message<"sidelight.console.v1.ListBlindIntervalsResponse"> & {
+  /**
+   * @generated from field: repeated sidelight.console.v1.BlindIntervalRow rows = 1;
+   */
+  rows: BlindIntervalRow[];
+
+  /**
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message sidelight.console.v1.ListBlindIntervalsResponse.
+ * Use `create(ListBlindIntervalsResponseSchema)` to create a new message.
+ */
+export const ListBlindIntervalsResponseSchema: GenMessage<ListBlindIntervalsResponse> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 36);
+
+/**
+ * @generated from message sidelight.console.v1.BlindIntervalRow
+ */
+export type BlindIntervalRow = Message<"sidelight.console.v1.BlindIntervalRow"> & {
+  /**
+   * @generated from field: string installation = 1;
+   */
+  installation: string;
+
+  /**
+   * @generated from field: string cluster = 2;
+   */
+  cluster: string;
+
+  /**
+   * @generated from field: sidelight.status.v1.BlindInterval interval = 3;
+   */
+  interval?: BlindInterval | undefined;
+};
+
+/**
+ * Describes the message sidelight.console.v1.BlindIntervalRow.
+ * Use `create(BlindIntervalRowSchema)` to create a new message.
+ */
+export const BlindIntervalRowSchema: GenMessage<BlindIntervalRow> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 37);
+
+/**
+ * PolicyContent is what a policy holds; absent = the built-in default.
+ *
+ * @generated from message sidelight.console.v1.PolicyContent
+ */
+export type PolicyContent = Message<"sidelight.console.v1.PolicyContent"> & {
+  /**
+   * @generated from field: sidelight.policy.v1.Rules rules = 1;
+   */
+  rules?: Rules | undefined;
+
+  /**
+   * @generated from field: sidelight.policy.v1.Masks masks = 2;
+   */
+  masks?: Masks | undefined;
+
+  /**
+   * @generated from field: sidelight.policy.v1.Budgets budgets = 3;
+   */
+  budgets?: Budgets | undefined;
+
+  /**
+   * @generated from field: sidelight.policy.v1.TrustedCidrs trusted_cidrs = 4;
+   */
+  trustedCidrs?: TrustedCidrs | undefined;
+};
+
+/**
+ * Describes the message sidelight.console.v1.PolicyContent.
+ * Use `create(PolicyContentSchema)` to create a new message.
+ */
+export const PolicyContentSchema: GenMessage<PolicyContent> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 38);
+
+/**
+ * @generated from message sidelight.console.v1.GetPolicyRequest
+ */
+export type GetPolicyRequest = Message<"sidelight.console.v1.GetPolicyRequest"> & {
+};
+
+/**
+ * Describes the message sidelight.console.v1.GetPolicyRequest.
+ * Use `create(GetPolicyRequestSchema)` to create a new message.
+ */
+export const GetPolicyRequestSchema: GenMessage<GetPolicyRequest> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 39);
+
+/**
+ * @generated from message sidelight.console.v1.GetPolicyResponse
+ */
+export type GetPolicyResponse = Message<"sidelight.console.v1.GetPolicyResponse"> & {
+  /**
+   * 0: none was published yet.
+   *
+   * @generated from field: uint64 sequence = 1;
+   */
+  sequence: bigint;
+
+  /**
+   * @generated from field: sidelight.console.v1.PolicyContent content = 2;
+   */
+  content?: PolicyContent | undefined;
+
+  /**
+   * @generated from field: repeated sidelight.console.v1.PolicyState states = 3;
+   */
+  states: PolicyState[];
+};
+
+/**
+ * Describes the message sidelight.console.v1.GetPolicyResponse.
+ * Use `create(GetPolicyResponseSchema)` to create a new message.
+ */
+export const GetPolicyResponseSchema: GenMessage<GetPolicyResponse> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 40);
+
+/**
+ * PolicyState is what one part of one installation does with the policy.
+ *
+ * @generated from message sidelight.console.v1.PolicyState
+ */
+export type PolicyState = Message<"sidelight.console.v1.PolicyState"> & {
+  /**
+   * @generated from field: string installation = 1;
+   */
+  installation: string;
+
+  /**
+   * @generated from field: string cluster = 2;
+   */
+  cluster: string;
+
+  /**
+   * @generated from field: string part = 3;
+   */
+  part: string;
+
+  /**
+   * @generated from field: string instance = 4;
+   */
+  instance: string;
+
+  /**
+   * @generated from field: uint64 sequence = 5;
+   */
+  sequence: bigint;
+
+  /**
+   * @generated from field: string refused_because = 6;
+   */
+  refusedBecause: string;
+};
+
+/**
+ * Describes the message sidelight.console.v1.PolicyState.
+ * Use `create(PolicyStateSchema)` to create a new message.
+ */
+export const PolicyStateSchema: GenMessage<PolicyState> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 41);
+
+/**
+ * @generated from message sidelight.console.v1.PublishPolicyRequest
+ */
+export type PublishPolicyRequest = Message<"sidelight.console.v1.PublishPolicyRequest"> & {
+  /**
+   * @generated from field: sidelight.console.v1.PolicyContent content = 1;
+   */
+  content?: PolicyContent | undefined;
+
+  /**
+   * @generated from field: string comment = 2;
+   */
+  comment: string;
+
+  /**
+   * The sequence that the content was made from: another one published meanwhile is an error.
+   *
+   * @generated from field: uint64 from_sequence = 3;
+   */
+  fromSequence: bigint;
+};
+
+/**
+ * Describes the message sidelight.console.v1.PublishPolicyRequest.
+ * Use `create(PublishPolicyRequestSchema)` to create a new message.
+ */
+export const PublishPolicyRequestSchema: GenMessage<PublishPolicyRequest> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 42);
+
+/**
+ * @generated from message sidelight.console.v1.PublishPolicyResponse
+ */
+export type PublishPolicyResponse = Message<"sidelight.console.v1.PublishPolicyResponse"> & {
+  /**
+   * @generated from field: uint64 sequence = 1;
+   */
+  sequence: bigint;
+};
+
+/**
+ * Describes the message sidelight.console.v1.PublishPolicyResponse.
+ * Use `create(PublishPolicyResponseSchema)` to create a new message.
+ */
+export const PublishPolicyResponseSchema: GenMessage<PublishPolicyResponse> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 43);
+
+/**
+ * @generated from message sidelight.console.v1.RollBackPolicyRequest
+ */
+export type RollBackPolicyRequest = Message<"sidelight.console.v1.RollBackPolicyRequest"> & {
+  /**
+   * @generated from field: uint64 to_sequence = 1;
+   */
+  toSequence: bigint;
+};
+
+/**
+ * Describes the message sidelight.console.v1.RollBackPolicyRequest.
+ * Use `create(RollBackPolicyRequestSchema)` to create a new message.
+ */
+export const RollBackPolicyRequestSchema: GenMessage<RollBackPolicyRequest> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 44);
+
+/**
+ * @generated from message sidelight.console.v1.RollBackPolicyResponse
+ */
+export type RollBackPolicyResponse = Message<"sidelight.console.v1.RollBackPolicyResponse"> & {
+  /**
+   * @generated from field: uint64 sequence = 1;
+   */
+  sequence: bigint;
+};
+
+/**
+ * Describes the message sidelight.console.v1.RollBackPolicyResponse.
+ * Use `create(RollBackPolicyResponseSchema)` to create a new message.
+ */
+export const RollBackPolicyResponseSchema: GenMessage<RollBackPolicyResponse> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 45);
+
+/**
+ * @generated from message sidelight.console.v1.ListPoliciesRequest
+ */
+export type ListPoliciesRequest = Message<"sidelight.console.v1.ListPoliciesRequest"> & {
+};
+
+/**
+ * Describes the message sidelight.console.v1.ListPoliciesRequest.
+ * Use `create(ListPoliciesRequestSchema)` to create a new message.
+ */
+export const ListPoliciesRequestSchema: GenMessage<ListPoliciesRequest> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 46);
+
+/**
+ * @generated from message sidelight.console.v1.ListPoliciesResponse
+ */
+export type ListPoliciesResponse = Message<"sidelight.console.v1.ListPoliciesResponse"> & {
+  /**
+   * @generated from field: repeated sidelight.policy.v1.Manifest policies = 1;
+   */
+  policies: Manifest[];
+};
+
+/**
+ * Describes the message sidelight.console.v1.ListPoliciesResponse.
+ * Use `create(ListPoliciesResponseSchema)` to create a new message.
+ */
+export const ListPoliciesResponseSchema: GenMessage<ListPoliciesResponse> = /*@__PURE__*/
+  messageDesc(file_sidelight_console_v1_ui, 47);
 
 /**
  * SessionService signs people in. A session is a cookie (HttpOnly, Secure, SameSite=Strict).
@@ -625,6 +1221,24 @@ export const InstallationService: GenService<{
     output: typeof ListInstallationsResponseSchema;
   },
   /**
+   * Cuts it off at its next call; what it detects stays in its own journal.
+   *
+   * @generated from rpc sidelight.console.v1.InstallationService.RevokeInstallation
+   */
+  revokeInstallation: {
+    methodKind: "unary";
+    input: typeof RevokeInstallationRequestSchema;
+    output: typeof RevokeInstallationResponseSchema;
+  },
+  /**
+   * @generated from rpc sidelight.console.v1.InstallationService.ListTokens
+   */
+  listTokens: {
+    methodKind: "unary";
+    input: typeof ListTokensRequestSchema;
+    output: typeof ListTokensResponseSchema;
+  },
+  /**
    * The token is shown once.
    *
    * @generated from rpc sidelight.console.v1.InstallationService.CreateToken
@@ -634,6 +1248,102 @@ export const InstallationService: GenService<{
     input: typeof CreateTokenRequestSchema;
     output: typeof CreateTokenResponseSchema;
   },
+  /**
+   * A new secret under the same name: installations that registered with the old one are cut off at their next call.
+   *
+   * @generated from rpc sidelight.console.v1.InstallationService.RegenerateToken
+   */
+  regenerateToken: {
+    methodKind: "unary";
+    input: typeof RegenerateTokenRequestSchema;
+    output: typeof RegenerateTokenResponseSchema;
+  },
+  /**
+   * @generated from rpc sidelight.console.v1.InstallationService.RevokeToken
+   */
+  revokeToken: {
+    methodKind: "unary";
+    input: typeof RevokeTokenRequestSchema;
+    output: typeof RevokeTokenResponseSchema;
+  },
 }> = /*@__PURE__*/
   serviceDesc(file_sidelight_console_v1_ui, 3);
+
+/**
+ * CoverageService says what is watched, and what is not and why.
+ *
+ * @generated from service sidelight.console.v1.CoverageService
+ */
+export const CoverageService: GenService<{
+  /**
+   * Workloads over all installations, those with losses first.
+   *
+   * @generated from rpc sidelight.console.v1.CoverageService.ListCoverage
+   */
+  listCoverage: {
+    methodKind: "unary";
+    input: typeof ListCoverageRequestSchema;
+    output: typeof ListCoverageResponseSchema;
+  },
+  /**
+   * Newest first.
+   *
+   * @generated from rpc sidelight.console.v1.CoverageService.ListBlindIntervals
+   */
+  listBlindIntervals: {
+    methodKind: "unary";
+    input: typeof ListBlindIntervalsRequestSchema;
+    output: typeof ListBlindIntervalsResponseSchema;
+  },
+}> = /*@__PURE__*/
+  serviceDesc(file_sidelight_console_v1_ui, 4);
+
+/**
+ * PolicyService is where people decide what the parts obey.
+ *
+ * @generated from service sidelight.console.v1.PolicyService
+ */
+export const PolicyService: GenService<{
+  /**
+   * The newest policy, and what installations say of it.
+   *
+   * @generated from rpc sidelight.console.v1.PolicyService.GetPolicy
+   */
+  getPolicy: {
+    methodKind: "unary";
+    input: typeof GetPolicyRequestSchema;
+    output: typeof GetPolicyResponseSchema;
+  },
+  /**
+   * Signs and hands out new content under the next sequence.
+   *
+   * @generated from rpc sidelight.console.v1.PolicyService.PublishPolicy
+   */
+  publishPolicy: {
+    methodKind: "unary";
+    input: typeof PublishPolicyRequestSchema;
+    output: typeof PublishPolicyResponseSchema;
+  },
+  /**
+   * The content of an earlier sequence under the next one.
+   *
+   * @generated from rpc sidelight.console.v1.PolicyService.RollBackPolicy
+   */
+  rollBackPolicy: {
+    methodKind: "unary";
+    input: typeof RollBackPolicyRequestSchema;
+    output: typeof RollBackPolicyResponseSchema;
+  },
+  /**
+   * Newest first, without content.
+   *
+   * @generated from rpc sidelight.console.v1.PolicyService.ListPolicies
+   */
+  listPolicies: {
+    methodKind: "unary";
+    input: typeof ListPoliciesRequestSchema;
+    output: typeof ListPoliciesResponseSchema;
+  },
+}> = /*@__PURE__*/
+  serviceDesc(file_sidelight_console_v1_ui, 5);
 

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sidelight/status/v1/status.proto.
  */
 export const file_sidelight_status_v1_status: GenFile = /*@__PURE__*/
-  fileDesc("CiBzaWRlbGlnaHQvc3RhdHVzL3YxL3N0YXR1cy5wcm90bxITc2lkZWxpZ2h0LnN0YXR1cy52MSLbAwoKUGFydFN0YXR1cxIMCgRwYXJ0GAEgASgJEhAKCGluc3RhbmNlGAIgASgJEg8KB3ZlcnNpb24YAyABKAkSDwoHY2x1c3RlchgEIAEoCRIuCgpzdGFydGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXBvcnRlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFcmVhZHkYByABKAgSGQoRbm90X3JlYWR5X2JlY2F1c2UYCCABKAkSLgoIY291bnRlcnMYCSADKAsyHC5zaWRlbGlnaHQuc3RhdHVzLnYxLkNvdW50ZXISKQoGbG9zc2VzGAogAygLMhkuc2lkZWxpZ2h0LnN0YXR1cy52MS5Mb3NzEi8KCGNvdmVyYWdlGAsgAygLMh0uc2lkZWxpZ2h0LnN0YXR1cy52MS5Db3ZlcmFnZRI7Cg9ibGluZF9pbnRlcnZhbHMYDCADKAsyIi5zaWRlbGlnaHQuc3RhdHVzLnYxLkJsaW5kSW50ZXJ2YWwSFwoPcG9saWN5X3NlcXVlbmNlGA0gASgEEh4KFnBvbGljeV9yZWZ1c2VkX2JlY2F1c2UYDiABKAkiJgoHQ291bnRlchIMCgRuYW1lGAEgASgJEg0KBXZhbHVlGAIgASgDIjQKBExvc3MSDQoFcGxhY2UYASABKAkSDgoGcmVhc29uGAIgASgJEg0KBWNvdW50GAMgASgDIskBCghDb3ZlcmFnZRIwCgh3b3JrbG9hZBgBIAEoCzIeLnNpZGVsaWdodC50cmFmZmljLnYxLldvcmtsb2FkEhAKCG1pcnJvcmVkGAIgASgIEgsKA3doeRgDIAEoCRItCgN0bHMYBCADKAsyIC5zaWRlbGlnaHQuc3RhdHVzLnYxLlRsc0NvdmVyYWdlEhIKCmJ5dGVzX3NlZW4YBSABKAQSFQoNYnl0ZXNfc2tpcHBlZBgGIAEoBBISCgpieXRlc19sb3N0GAcgASgEIjkKC1Rsc0NvdmVyYWdlEg0KBXN0YWNrGAEgASgJEg4KBmhvb2tlZBgCIAEoCBILCgN3aHkYAyABKAkisQEKDUJsaW5kSW50ZXJ2YWwSMAoId29ya2xvYWQYASABKAsyHi5zaWRlbGlnaHQudHJhZmZpYy52MS5Xb3JrbG9hZBIMCgRub2RlGAIgASgJEigKBGZyb20YAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiYKAnRvGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YBSABKAliBnByb3RvMw", [file_google_protobuf_timestamp, file_sidelight_traffic_v1_workload]);
+  fileDesc("CiBzaWRlbGlnaHQvc3RhdHVzL3YxL3N0YXR1cy5wcm90bxITc2lkZWxpZ2h0LnN0YXR1cy52MSLTBAoKUGFydFN0YXR1cxIMCgRwYXJ0GAEgASgJEhAKCGluc3RhbmNlGAIgASgJEg8KB3ZlcnNpb24YAyABKAkSDwoHY2x1c3RlchgEIAEoCRIuCgpzdGFydGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXBvcnRlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFcmVhZHkYByABKAgSGQoRbm90X3JlYWR5X2JlY2F1c2UYCCABKAkSLgoIY291bnRlcnMYCSADKAsyHC5zaWRlbGlnaHQuc3RhdHVzLnYxLkNvdW50ZXISKQoGbG9zc2VzGAogAygLMhkuc2lkZWxpZ2h0LnN0YXR1cy52MS5Mb3NzEi8KCGNvdmVyYWdlGAsgAygLMh0uc2lkZWxpZ2h0LnN0YXR1cy52MS5Db3ZlcmFnZRI7Cg9ibGluZF9pbnRlcnZhbHMYDCADKAsyIi5zaWRlbGlnaHQuc3RhdHVzLnYxLkJsaW5kSW50ZXJ2YWwSFwoPcG9saWN5X3NlcXVlbmNlGA0gASgEEh4KFnBvbGljeV9yZWZ1c2VkX2JlY2F1c2UYDiABKAkSMAoMd2F0Y2hlZF9mcm9tGA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg13YXRjaGVkX3VudGlsGBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgljb25uZWN0ZWQYESABKAgiJgoHQ291bnRlchIMCgRuYW1lGAEgASgJEg0KBXZhbHVlGAIgASgDIjQKBExvc3MSDQoFcGxhY2UYASABKAkSDgoGcmVhc29uGAIgASgJEg0KBWNvdW50GAMgASgDIpQCCghDb3ZlcmFnZRIwCgh3b3JrbG9hZBgBIAEoCzIeLnNpZGVsaWdodC50cmFmZmljLnYxLldvcmtsb2FkEhAKCG1pcnJvcmVkGAIgASgIEgsKA3doeRgDIAEoCRItCgN0bHMYBCADKAsyIC5zaWRlbGlnaHQuc3RhdHVzLnYxLlRsc0NvdmVyYWdlEhIKCmJ5dGVzX3NlZW4YBSABKAQSFQoNYnl0ZXNfc2tpcHBlZBgGIAEoBBISCgpieXRlc19sb3N0GAcgASgEEhEKCWV4Y2hhbmdlcxgIIAEoBBIeChZleGNoYW5nZXNfYWNrbm93bGVkZ2VkGAkgASgEEhYKDmV4Y2hhbmdlc19sb3N0GAogASgEIjkKC1Rsc0NvdmVyYWdlEg0KBXN0YWNrGAEgASgJEg4KBmhvb2tlZBgCIAEoCBILCgN3aHkYAyABKAkivQEKDUJsaW5kSW50ZXJ2YWwSMAoId29ya2xvYWQYASABKAsyHi5zaWRlbGlnaHQudHJhZmZpYy52MS5Xb3JrbG9hZBIMCgRub2RlGAIgASgJEigKBGZyb20YAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiYKAnRvGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YBSABKAkSCgoCaWQYBiABKAliBnByb3RvMw", [file_google_protobuf_timestamp, file_sidelight_traffic_v1_workload]);
 
 /**
  * PartStatus is one part's own report. Counters only grow within one life of the part.
@@ -96,9 +96,32 @@ export type PartStatus = Message<"sidelight.status.v1.PartStatus"> & {
   policySequence: bigint;
 
   /**
+   * Why a newer one was refused; empty when none was.
+   *
    * @generated from field: string policy_refused_because = 14;
    */
   policyRefusedBecause: string;
+
+  /**
+   * Agents only. Since when this life of the agent watches; absent before it does.
+   *
+   * @generated from field: google.protobuf.Timestamp watched_from = 15;
+   */
+  watchedFrom?: Timestamp | undefined;
+
+  /**
+   * Set by the aggregator, on its own clock: every exchange of the agent that began earlier is acknowledged.
+   *
+   * @generated from field: google.protobuf.Timestamp watched_until = 16;
+   */
+  watchedUntil?: Timestamp | undefined;
+
+  /**
+   * Set by the aggregator: the agent's stream is open.
+   *
+   * @generated from field: bool connected = 17;
+   */
+  connected: boolean;
 };
 
 /**
@@ -199,6 +222,23 @@ export type Coverage = Message<"sidelight.status.v1.Coverage"> & {
    * @generated from field: uint64 bytes_lost = 7;
    */
   bytesLost: bigint;
+
+  /**
+   * Exchanges that were made of its bytes, those acknowledged, and those given up before they were sent, or refused.
+   *
+   * @generated from field: uint64 exchanges = 8;
+   */
+  exchanges: bigint;
+
+  /**
+   * @generated from field: uint64 exchanges_acknowledged = 9;
+   */
+  exchangesAcknowledged: bigint;
+
+  /**
+   * @generated from field: uint64 exchanges_lost = 10;
+   */
+  exchangesLost: bigint;
 };
 
 /**
@@ -257,6 +297,8 @@ export type BlindInterval = Message<"sidelight.status.v1.BlindInterval"> & {
   from?: Timestamp | undefined;
 
   /**
+   * Absent while it lasts.
+   *
    * @generated from field: google.protobuf.Timestamp to = 4;
    */
   to?: Timestamp | undefined;
@@ -265,6 +307,13 @@ export type BlindInterval = Message<"sidelight.status.v1.BlindInterval"> & {
    * @generated from field: string reason = 5;
    */
   reason: string;
+
+  /**
+   * The same interval told again, with a better end, has the same id.
+   *
+   * @generated from field: string id = 6;
+   */
+  id: string;
 };
 
 /**
