@@ -26,3 +26,5 @@ require (
 
 // The siblings of this repository, so that tools work without go.work.
 replace github.com/sidelight/sidelight/internal => ../../internal
+
+replace github.com/sidelight/sidelight/proto => ../../proto

@@ -28,18 +28,30 @@ func New(t testing.TB) *CA {
 	return &CA{ca, t.TempDir()}
 }
 
-// Files writes a leaf for the part and names its files.
-func (c *CA) Files(t testing.TB, part string) tlsreload.Config {
+// Files writes a leaf for the part and names its files; more names may be in it.
+func (c *CA) Files(t testing.TB, part string, names ...string) tlsreload.Config {
 	t.Helper()
 	dir := filepath.Join(c.dir, part)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	request := pki.LeafRequest{Identity: "ns/test/sa/" + part, DNSNames: []string{part, "localhost"}, Validity: time.Hour}
+	request := pki.LeafRequest{
+		Identity: "ns/test/sa/" + part, DNSNames: append([]string{part, "localhost"}, names...), Validity: time.Hour,
+	}
 	if err := c.WriteLeaf(dir, request, os.Getuid(), os.Getgid()); err != nil {
 		t.Fatal(err)
 	}
 	return tlsreload.Config{Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key"), CA: filepath.Join(dir, "ca.crt")}
+}
+
+// Source gives a ready source of the part.
+func (c *CA) Source(t testing.TB, part string, names ...string) *tlsreload.Source {
+	t.Helper()
+	source := tlsreload.New(c.Files(t, part, names...), tlsreload.Deps{Log: testkit.Quiet()})
+	if err := source.Ready(); err != nil {
+		t.Fatal(err)
+	}
+	return source
 }
 
 // TLS gives one ready source per part, all of one authority.
@@ -48,11 +60,7 @@ func TLS(t testing.TB, identities ...string) map[string]*tlsreload.Source {
 	ca := New(t)
 	sources := map[string]*tlsreload.Source{}
 	for _, part := range identities {
-		source := tlsreload.New(ca.Files(t, part), tlsreload.Deps{Log: testkit.Quiet()})
-		if err := source.Ready(); err != nil {
-			t.Fatal(err)
-		}
-		sources[part] = source
+		sources[part] = ca.Source(t, part)
 	}
 	return sources
 }
