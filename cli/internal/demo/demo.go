@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/sidelight/sidelight/cli/table"
 	"github.com/sidelight/sidelight/internal/app"
 	"github.com/sidelight/sidelight/internal/logging"
 
@@ -156,11 +157,11 @@ func (d *demo) act(ctx context.Context, site *site, launcher *standalone.Launche
 	}
 	fmt.Fprintf(d.out, "up after %s: console %s, shop behind nginx %s, %d processes mirrored\n",
 		time.Since(d.started).Round(time.Millisecond), state.ConsoleURL, "http://"+site.address, state.Mirrored)
-	list, err := plan(d.opts.seed)
+	list, err := table.Plan(d.opts.seed)
 	if err != nil {
 		return err
 	}
-	s := &stage{demo: d, site: site, launcher: launcher, state: state, list: list, watcher: newWatcher()}
+	s := &stage{demo: d, site: site, launcher: launcher, state: state, list: list, watcher: table.NewWatcher()}
 	return s.play(ctx)
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"time"
+
+	"github.com/sidelight/sidelight/cli/table"
 )
 
 // liveEvery is the pace of the traffic that goes on.
@@ -13,17 +15,17 @@ const liveEvery = 200 * time.Millisecond
 // live keeps the shop busy until Ctrl-C: most requests are ordinary, now and then one is an attack.
 func (s *stage) live(ctx context.Context) error {
 	s.invite("live traffic goes on")
-	client := &sender{address: s.site.address}
-	defer client.close()
+	client := &table.Sender{Address: s.site.address}
+	defer client.Close()
 	ticker := time.NewTicker(liveEvery)
 	defer ticker.Stop()
 	for seed := s.demo.opts.seed; ; seed++ {
-		list, err := plan(seed)
+		list, err := table.Plan(seed)
 		if err != nil {
 			return err
 		}
 		for _, p := range list {
-			if p.kind != ordinary && mathrand.IntN(4) != 0 {
+			if p.Kind != table.Ordinary && mathrand.IntN(4) != 0 {
 				continue
 			}
 			select {
@@ -31,8 +33,8 @@ func (s *stage) live(ctx context.Context) error {
 				return nil
 			case <-ticker.C:
 			}
-			if _, err := client.send(ctx, p); err != nil && ctx.Err() == nil {
-				return fmt.Errorf("%s: %w", p.name, err)
+			if _, err := client.Send(ctx, p); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("%s: %w", p.Name, err)
 			}
 		}
 	}
@@ -46,6 +48,6 @@ func (s *stage) idle(ctx context.Context) error {
 }
 
 func (s *stage) invite(what string) {
-	fmt.Fprintf(s.demo.out, "\n%s until Ctrl-C. Sign in at %s as admin with %s\n", what, s.state.ConsoleURL, s.console.password)
+	fmt.Fprintf(s.demo.out, "\n%s until Ctrl-C. Sign in at %s as admin with %s\n", what, s.state.ConsoleURL, s.console.Password)
 	fmt.Fprintf(s.demo.out, "the certificate is this run's own, so your browser will warn you. The shop: curl http://%s/products\n", s.site.address)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sidelight/sidelight/cli/internal/operator"
+	"github.com/sidelight/sidelight/cli/table"
 
 	"github.com/sidelight/sidelight/standalone"
 )
@@ -18,9 +19,9 @@ type stage struct {
 	site     *site
 	launcher *standalone.Launcher
 	state    standalone.State
-	list     []planned
-	watcher  *watcher
-	console  *console
+	list     []table.Request
+	watcher  *table.Watcher
+	console  *table.Console
 
 	mu       sync.Mutex
 	sentAt   map[string]time.Time
@@ -37,14 +38,18 @@ func (s *stage) play(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
-	if s.console, err = signIn(ctx, credentials, s.state.ConsoleURL, s.state.AdminSecret); err != nil {
+	trusting, err := operator.Trusting(credentials)
+	if err != nil {
+		return err
+	}
+	if s.console, err = table.SignIn(ctx, trusting, nil, s.state.ConsoleURL, s.state.AdminSecret); err != nil {
 		return err
 	}
 	open := make(chan struct{})
 	tailCtx, stop := context.WithCancelCause(ctx)
 	tailEnd := make(chan error, 1)
 	go func() {
-		err := s.watcher.run(tailCtx, conn, func() { close(open) })
+		err := s.watcher.Run(tailCtx, conn, func() { close(open) })
 		stop(err)
 		tailEnd <- err
 	}()
@@ -63,7 +68,7 @@ func (s *stage) play(ctx context.Context) error {
 	if err := s.send(tailCtx); err != nil {
 		return err
 	}
-	s.watcher.await(tailCtx, s.list, settle)
+	s.watcher.Await(tailCtx, s.list, settle)
 	if err := context.Cause(tailCtx); err != nil {
 		return err
 	}
@@ -79,21 +84,21 @@ func (s *stage) play(ctx context.Context) error {
 // send plays the whole list over a few connections.
 func (s *stage) send(ctx context.Context) error {
 	s.sentAt, s.statuses = map[string]time.Time{}, map[string]int{}
-	work := make(chan planned)
+	work := make(chan table.Request)
 	errs := make(chan error, senders)
 	for range senders {
 		go func() {
-			client := &sender{address: s.site.address}
-			defer client.close()
+			client := &table.Sender{Address: s.site.address}
+			defer client.Close()
 			var failed error
 			for p := range work {
 				if failed != nil {
 					continue
 				}
 				s.mark(p, time.Now(), 0)
-				status, err := client.send(ctx, p)
+				status, err := client.Send(ctx, p)
 				if err != nil {
-					failed = fmt.Errorf("%s: %w", p.name, err)
+					failed = fmt.Errorf("%s: %w", p.Name, err)
 					continue
 				}
 				s.mark(p, time.Time{}, status)
@@ -118,14 +123,17 @@ func (s *stage) send(ctx context.Context) error {
 	return failed
 }
 
-func (s *stage) mark(p planned, at time.Time, status int) {
+// senders are the connections that play the list.
+const senders = 2
+
+func (s *stage) mark(p table.Request, at time.Time, status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !at.IsZero() {
-		s.sentAt[p.nonce] = at
+		s.sentAt[p.Nonce] = at
 	}
 	if status != 0 {
-		s.statuses[p.nonce] = status
+		s.statuses[p.Nonce] = status
 	}
 }
 
@@ -138,19 +146,19 @@ func (s *stage) judge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	printTraffic(s.demo.out, rows)
-	printEndpoints(s.demo.out, endpoints)
+	table.Print(s.demo.out, rows)
+	table.PrintEndpoints(s.demo.out, endpoints)
 	sent, seen, bad := 0, 0, ""
 	for _, r := range rows {
-		sent, seen = sent+r.sent, seen+r.seen
-		if !r.good && bad == "" {
-			bad = fmt.Sprintf("%s %s: %s", r.kind, r.name, r.why)
+		sent, seen = sent+r.Sent, seen+r.Seen
+		if !r.Good && bad == "" {
+			bad = fmt.Sprintf("%s %s: %s", r.Kind, r.Name, r.Why)
 		}
 	}
 	var tail delays
 	for _, p := range s.list {
-		if _, _, first := s.watcher.of(p.nonce); !first.IsZero() {
-			tail = append(tail, first.Sub(s.sentAt[p.nonce]))
+		if _, _, first := s.watcher.Of(p.Nonce); !first.IsZero() {
+			tail = append(tail, first.Sub(s.sentAt[p.Nonce]))
 		}
 	}
 	fmt.Fprintf(s.demo.out, "\nsent %d, seen %d; from sending to the tail p50 %s, p99 %s; all of it %s\n",
@@ -158,13 +166,13 @@ func (s *stage) judge(ctx context.Context) error {
 	switch {
 	case seen == 0:
 		return failure(fmt.Sprintf("0 of %d requests were seen: nothing is mirrored", sent))
-	case s.watcher.lost() > 0:
-		return failure(fmt.Sprintf("the tail was too slow for %d summaries", s.watcher.lost()))
+	case s.watcher.Lost() > 0:
+		return failure(fmt.Sprintf("the tail was too slow for %d summaries", s.watcher.Lost()))
 	case bad != "":
 		return failure(bad)
-	case len(s.watcher.strangers(s.list)) > 0:
-		return failure(fmt.Sprintf("%d requests were seen that the demo did not send", len(s.watcher.strangers(s.list))))
-	case !endpointsEqual(endpoints):
+	case len(s.watcher.Strangers(s.list)) > 0:
+		return failure(fmt.Sprintf("%d requests were seen that the demo did not send", len(s.watcher.Strangers(s.list))))
+	case !table.Equal(endpoints):
 		return failure("the endpoints found are not the shop's routes")
 	}
 	fmt.Fprintln(s.demo.out, "demo OK: every request seen once, every verdict as expected, the endpoints are the shop's routes")
@@ -172,22 +180,22 @@ func (s *stage) judge(ctx context.Context) error {
 }
 
 // awaitConsole reads the console until all is as expected there, or its time is up: what stands then is judged.
-func (s *stage) awaitConsole(ctx context.Context) ([]row, []endpointRow, error) {
+func (s *stage) awaitConsole(ctx context.Context) ([]table.Row, []table.EndpointRow, error) {
 	deadline := time.NewTimer(consoleWithin)
 	defer deadline.Stop()
 	again := time.NewTicker(250 * time.Millisecond)
 	defer again.Stop()
 	for {
-		inConsole, err := s.console.attackNonces(ctx)
+		inConsole, err := s.console.AttackNonces(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
-		found, err := s.console.listEndpoints(ctx)
+		found, err := s.console.ListEndpoints(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
-		rows, endpoints := judgeTraffic(s.list, s.watcher, inConsole), judgeEndpoints(found)
-		if allGood(rows) && endpointsEqual(endpoints) || s.watcher.missing(s.list) == len(s.list) {
+		rows, endpoints := table.Judge(s.list, s.watcher, inConsole), table.JudgeEndpoints(found)
+		if table.Good(rows) && table.Equal(endpoints) || s.watcher.Missing(s.list) == len(s.list) {
 			return rows, endpoints, nil
 		}
 		select {
@@ -198,13 +206,4 @@ func (s *stage) awaitConsole(ctx context.Context) ([]row, []endpointRow, error) 
 		case <-again.C:
 		}
 	}
-}
-
-func allGood(rows []row) bool {
-	for _, r := range rows {
-		if !r.good {
-			return false
-		}
-	}
-	return true
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -20,7 +19,7 @@ func Dial(c standalone.Credentials, part string) (*grpc.ClientConn, error) {
 	if !ok {
 		return nil, fmt.Errorf("no address of %s is known: is Sidelight up?", part)
 	}
-	cfg, err := config(c)
+	cfg, err := Trusting(c)
 	if err != nil {
 		return nil, err
 	}
@@ -38,16 +37,8 @@ func Dial(c standalone.Credentials, part string) (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
-// HTTPClient trusts the installation's certificates, for the console.
-func HTTPClient(c standalone.Credentials, jar http.CookieJar) (*http.Client, error) {
-	cfg, err := config(c)
-	if err != nil {
-		return nil, err
-	}
-	return &http.Client{Jar: jar, Transport: &http.Transport{TLSClientConfig: cfg, ForceAttemptHTTP2: true}}, nil
-}
-
-func config(c standalone.Credentials) (*tls.Config, error) {
+// Trusting accepts the installation's certificates.
+func Trusting(c standalone.Credentials) (*tls.Config, error) {
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(c.CA) {
 		return nil, errors.New("the CA bundle holds no certificate: fetch the credentials again")

@@ -1,4 +1,4 @@
-package demo
+package table
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 	processorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/processor/v1"
 )
 
-// watcher collects what the tail shows, by nonce.
-type watcher struct {
+// Watcher collects what the tail shows, by nonce.
+type Watcher struct {
 	mu      sync.Mutex
 	seen    map[string]*sighting
 	dropped uint64
@@ -30,12 +30,13 @@ type sighting struct {
 	first     time.Time
 }
 
-func newWatcher() *watcher {
-	return &watcher{seen: map[string]*sighting{}, changed: make(chan struct{}, 1)}
+// NewWatcher has seen nothing yet.
+func NewWatcher() *Watcher {
+	return &Watcher{seen: map[string]*sighting{}, changed: make(chan struct{}, 1)}
 }
 
-// run reads the tail until ctx ends. It calls open once the subscription stands.
-func (w *watcher) run(ctx context.Context, conn *grpc.ClientConn, open func()) error {
+// Run reads one aggregator's tail until ctx ends, and calls open once the subscription stands. Several may run at once.
+func (w *Watcher) Run(ctx context.Context, conn *grpc.ClientConn, open func()) error {
 	stream, err := aggregatorv1.NewTailServiceClient(conn).Tail(ctx, &aggregatorv1.TailRequest{}, grpc.WaitForReady(true))
 	if err != nil {
 		return fmt.Errorf("opening the tail: %w", err)
@@ -54,7 +55,7 @@ func (w *watcher) run(ctx context.Context, conn *grpc.ClientConn, open func()) e
 	}
 }
 
-func (w *watcher) add(message *aggregatorv1.TailResponse) {
+func (w *Watcher) add(message *aggregatorv1.TailResponse) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.dropped += message.GetDropped()
@@ -79,12 +80,12 @@ func (w *watcher) add(message *aggregatorv1.TailResponse) {
 	}
 }
 
-// await returns when every nonce was seen, or when nothing new came for `quiet`.
-func (w *watcher) await(ctx context.Context, list []planned, quiet time.Duration) {
+// Await returns when every nonce was seen, or when nothing new came for `quiet`.
+func (w *Watcher) Await(ctx context.Context, list []Request, quiet time.Duration) {
 	timer := time.NewTimer(quiet)
 	defer timer.Stop()
 	for {
-		if w.missing(list) == 0 {
+		if w.Missing(list) == 0 {
 			return
 		}
 		select {
@@ -98,20 +99,21 @@ func (w *watcher) await(ctx context.Context, list []planned, quiet time.Duration
 	}
 }
 
-func (w *watcher) missing(list []planned) int {
+// Missing counts the requests that were not seen yet.
+func (w *Watcher) Missing(list []Request) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := 0
 	for _, p := range list {
-		if w.seen[p.nonce] == nil {
+		if w.seen[p.Nonce] == nil {
 			n++
 		}
 	}
 	return n
 }
 
-// of gives how many exchanges carried the nonce, and the summary.
-func (w *watcher) of(nonce string) (int, *processorv1.Summary, time.Time) {
+// Of gives how many exchanges carried the nonce, the last summary, and when it was first seen.
+func (w *Watcher) Of(nonce string) (int, *processorv1.Summary, time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.seen[nonce]
@@ -121,18 +123,19 @@ func (w *watcher) of(nonce string) (int, *processorv1.Summary, time.Time) {
 	return len(s.exchanges), s.last, s.first
 }
 
-// strangers are nonces that this run did not send.
-func (w *watcher) strangers(list []planned) []string {
+// Strangers are nonces that this run did not send.
+func (w *Watcher) Strangers(list []Request) []string {
 	known := map[string]bool{}
 	for _, p := range list {
-		known[p.nonce] = true
+		known[p.Nonce] = true
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(w.seen)), func(nonce string) bool { return known[nonce] })
 }
 
-func (w *watcher) lost() uint64 {
+// Lost counts summaries that this reader was too slow for.
+func (w *Watcher) Lost() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.dropped

@@ -1,4 +1,5 @@
-package demo
+// Package table is the demo's table: what is sent, what was seen of it, and what stands in the console.
+package table
 
 import (
 	"bytes"
@@ -20,35 +21,38 @@ const (
 	casesPerKind = 24
 )
 
-// planned is one request of the demo and what is expected of it.
-type planned struct {
-	name    string
-	kind    kind
-	nonce   string
-	request shop.Request
-	expect  []cases.Expectation
+// Request is one request of the table and what is expected of it.
+type Request struct {
+	Name string
+	Kind Kind
+	// Nonce is the request's W3C trace id, by which it is found again.
+	Nonce   string
+	Request shop.Request
+	Expect  []cases.Expectation
 }
 
-type kind int
+// Kind tells attacks from what must not be taken for one.
+type Kind int
 
+// The kinds.
 const (
-	ordinary kind = iota
-	attack
-	lookAlike
+	Ordinary Kind = iota
+	Attack
+	LookAlike
 )
 
-func (k kind) String() string {
+func (k Kind) String() string {
 	return [...]string{"ordinary", "attack", "look-alike"}[k]
 }
 
-// plan draws the requests of a run. The seed decides everything but the nonces, which are new each time, so that
+// Plan draws the requests of a run. The seed decides everything but the nonces, which are new each time, so that
 // what an earlier run left behind can never pass for this one.
-func plan(seed uint64) ([]planned, error) {
+func Plan(seed uint64) ([]Request, error) {
 	random := mathrand.New(mathrand.NewPCG(seed, 0x51de))
-	var list []planned
+	var list []Request
 	for i, route := range shop.Routes() {
 		for range ordinaryPerRoute {
-			list = append(list, planned{name: route.Method + " " + route.Template, kind: ordinary, request: shop.Ordinary(i, random)})
+			list = append(list, Request{Name: route.Method + " " + route.Template, Kind: Ordinary, Request: shop.Ordinary(i, random)})
 		}
 	}
 	all, err := cases.All()
@@ -63,12 +67,12 @@ func plan(seed uint64) ([]planned, error) {
 		if _, err := rand.Read(nonce); err != nil {
 			return nil, fmt.Errorf("drawing a nonce: %w", err)
 		}
-		list[i].nonce = hex.EncodeToString(nonce)
+		list[i].Nonce = hex.EncodeToString(nonce)
 	}
 	return list, nil
 }
 
-func draw(all []cases.Case, attacks bool, random *mathrand.Rand) []planned {
+func draw(all []cases.Case, attacks bool, random *mathrand.Rand) []Request {
 	var pool []cases.Case
 	for _, c := range all {
 		if c.Attack == attacks {
@@ -76,42 +80,42 @@ func draw(all []cases.Case, attacks bool, random *mathrand.Rand) []planned {
 		}
 	}
 	random.Shuffle(len(pool), func(i, j int) { pool[i], pool[j] = pool[j], pool[i] })
-	k := lookAlike
+	k := LookAlike
 	if attacks {
-		k = attack
+		k = Attack
 	}
-	var drawn []planned
+	var drawn []Request
 	for _, c := range pool[:min(casesPerKind, len(pool))] {
-		drawn = append(drawn, planned{
-			name: c.File + "/" + c.Name, kind: k, expect: c.Expect,
-			request: shop.Request{Method: c.Method, Target: c.Target, Headers: c.Headers, Body: c.Body},
+		drawn = append(drawn, Request{
+			Name: c.File + "/" + c.Name, Kind: k, Expect: c.Expect,
+			Request: shop.Request{Method: c.Method, Target: c.Target, Headers: c.Headers, Body: c.Body},
 		})
 	}
 	return drawn
 }
 
 // wire writes the request as HTTP/1.1: the target and headers of a case must reach nginx as they stand.
-func (p planned) wire(host string) []byte {
+func (r Request) wire(host string) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\n", p.request.Method, p.request.Target)
-	if !p.has("Host") {
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\n", r.Request.Method, r.Request.Target)
+	if !r.has("Host") {
 		fmt.Fprintf(&b, "Host: %s\r\n", host)
 	}
-	for _, header := range p.request.Headers {
+	for _, header := range r.Request.Headers {
 		// The nonce takes the place of a case's own trace.
 		if !strings.EqualFold(header[0], "traceparent") {
 			fmt.Fprintf(&b, "%s: %s\r\n", header[0], header[1])
 		}
 	}
-	fmt.Fprintf(&b, "traceparent: 00-%s-%s-01\r\n", p.nonce, p.nonce[:16])
-	if len(p.request.Body) > 0 && !p.has("Content-Length") && !p.has("Transfer-Encoding") {
-		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(p.request.Body))
+	fmt.Fprintf(&b, "traceparent: 00-%s-%s-01\r\n", r.Nonce, r.Nonce[:16])
+	if len(r.Request.Body) > 0 && !r.has("Content-Length") && !r.has("Transfer-Encoding") {
+		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(r.Request.Body))
 	}
 	b.WriteString("\r\n")
-	b.Write(p.request.Body)
+	b.Write(r.Request.Body)
 	return b.Bytes()
 }
 
-func (p planned) has(header string) bool {
-	return slices.ContainsFunc(p.request.Headers, func(h [2]string) bool { return strings.EqualFold(h[0], header) })
+func (r Request) has(header string) bool {
+	return slices.ContainsFunc(r.Request.Headers, func(h [2]string) bool { return strings.EqualFold(h[0], header) })
 }

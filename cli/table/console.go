@@ -1,43 +1,38 @@
-package demo
+package table
 
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 
 	"connectrpc.com/connect"
 
-	"github.com/sidelight/sidelight/cli/internal/operator"
 	"github.com/sidelight/sidelight/console/genconnect/sidelight/console/v1/consolev1connect"
 	consolev1 "github.com/sidelight/sidelight/proto/gen/sidelight/console/v1"
 	detectionv1 "github.com/sidelight/sidelight/proto/gen/sidelight/detection/v1"
 	inventoryv1 "github.com/sidelight/sidelight/proto/gen/sidelight/inventory/v1"
-
-	"github.com/sidelight/sidelight/standalone"
 )
 
-// console reads what a person would see, over the same API as the console's pages.
-type console struct {
-	attacks   consolev1connect.AttackServiceClient
-	endpoints consolev1connect.EndpointServiceClient
+// Console reads what a person would see, over the same API as the console's pages.
+type Console struct {
+	Attacks   consolev1connect.AttackServiceClient
+	Endpoints consolev1connect.EndpointServiceClient
 	// Password that replaced the one-time secret.
-	password string
+	Password string
 }
 
-// signIn logs in with the one-time secret and changes it, as a person must.
-func signIn(ctx context.Context, c standalone.Credentials, url, secret string) (*console, error) {
+// SignIn logs in with the one-time secret and changes it, as a person must.
+func SignIn(ctx context.Context, trusting *tls.Config, dial func(ctx context.Context, network, address string) (net.Conn, error), url, secret string) (*Console, error) {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
-	client, err := operator.HTTPClient(c, jar)
-	if err != nil {
-		return nil, err
-	}
-	client.Transport = sameOrigin{url, client.Transport}
+	client := &http.Client{Jar: jar, Transport: sameOrigin{url, &http.Transport{TLSClientConfig: trusting, DialContext: dial, ForceAttemptHTTP2: true}}}
 	api := url + "/api"
 	session := consolev1connect.NewSessionServiceClient(client, api)
 	if _, err := session.Login(ctx, connect.NewRequest(&consolev1.LoginRequest{User: "admin", Password: secret})); err != nil {
@@ -47,11 +42,11 @@ func signIn(ctx context.Context, c standalone.Credentials, url, secret string) (
 	if _, err := rand.Read(password); err != nil {
 		return nil, fmt.Errorf("drawing a password: %w", err)
 	}
-	signedIn := &console{
-		attacks: consolev1connect.NewAttackServiceClient(client, api), endpoints: consolev1connect.NewEndpointServiceClient(client, api),
-		password: "demo-" + hex.EncodeToString(password),
+	signedIn := &Console{
+		Attacks: consolev1connect.NewAttackServiceClient(client, api), Endpoints: consolev1connect.NewEndpointServiceClient(client, api),
+		Password: "demo-" + hex.EncodeToString(password),
 	}
-	if _, err := session.ChangePassword(ctx, connect.NewRequest(&consolev1.ChangePasswordRequest{NewPassword: signedIn.password})); err != nil {
+	if _, err := session.ChangePassword(ctx, connect.NewRequest(&consolev1.ChangePasswordRequest{NewPassword: signedIn.Password})); err != nil {
 		return nil, fmt.Errorf("changing the one-time secret: %w", err)
 	}
 	return signedIn, nil
@@ -69,11 +64,11 @@ func (s sameOrigin) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.next.RoundTrip(r)
 }
 
-// attackNonces gives, by nonce, the attack types that the console shows for it.
-func (c *console) attackNonces(ctx context.Context) (map[string][]string, error) {
+// AttackNonces gives, by nonce, the attack types that the console shows for it.
+func (c *Console) AttackNonces(ctx context.Context) (map[string][]string, error) {
 	types := map[string][]string{}
 	for token := ""; ; {
-		page, err := c.attacks.ListAttacks(ctx, connect.NewRequest(&consolev1.ListAttacksRequest{PageSize: 500, PageToken: token}))
+		page, err := c.Attacks.ListAttacks(ctx, connect.NewRequest(&consolev1.ListAttacksRequest{PageSize: 500, PageToken: token}))
 		if err != nil {
 			return nil, fmt.Errorf("listing attacks in the console: %w", err)
 		}
@@ -88,8 +83,8 @@ func (c *console) attackNonces(ctx context.Context) (map[string][]string, error)
 	}
 }
 
-func (c *console) samples(ctx context.Context, attack *detectionv1.Attack, types map[string][]string) error {
-	detail, err := c.attacks.GetAttack(ctx, connect.NewRequest(&consolev1.GetAttackRequest{Cluster: attack.GetCluster(), Id: attack.GetId()}))
+func (c *Console) samples(ctx context.Context, attack *detectionv1.Attack, types map[string][]string) error {
+	detail, err := c.Attacks.GetAttack(ctx, connect.NewRequest(&consolev1.GetAttackRequest{Cluster: attack.GetCluster(), Id: attack.GetId()}))
 	if err != nil {
 		return fmt.Errorf("reading attack %s in the console: %w", attack.GetId(), err)
 	}
@@ -100,10 +95,11 @@ func (c *console) samples(ctx context.Context, attack *detectionv1.Attack, types
 	return nil
 }
 
-func (c *console) listEndpoints(ctx context.Context) ([]*inventoryv1.Endpoint, error) {
+// ListEndpoints gives all endpoints that the console shows.
+func (c *Console) ListEndpoints(ctx context.Context) ([]*inventoryv1.Endpoint, error) {
 	var list []*inventoryv1.Endpoint
 	for token := ""; ; {
-		page, err := c.endpoints.ListEndpoints(ctx, connect.NewRequest(&consolev1.ListEndpointsRequest{PageSize: 500, PageToken: token}))
+		page, err := c.Endpoints.ListEndpoints(ctx, connect.NewRequest(&consolev1.ListEndpointsRequest{PageSize: 500, PageToken: token}))
 		if err != nil {
 			return nil, fmt.Errorf("listing endpoints in the console: %w", err)
 		}

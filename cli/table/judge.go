@@ -1,4 +1,4 @@
-package demo
+package table
 
 import (
 	"fmt"
@@ -12,56 +12,56 @@ import (
 	processorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/processor/v1"
 )
 
-// row is one line of the demo's table: the requests of one case, or of one route.
-type row struct {
-	kind       kind
-	name       string
-	sent, seen int
-	verdict    string
-	expected   string
-	good       bool
+// Row is one line of the table: the requests of one case, or of one route.
+type Row struct {
+	Kind       Kind
+	Name       string
+	Sent, Seen int
+	Verdict    string
+	Expected   string
+	Good       bool
 	// Why it is not good.
-	why string
+	Why string
 }
 
-// judgeTraffic holds what was seen against what was sent.
-func judgeTraffic(list []planned, w *watcher, inConsole map[string][]string) []row {
-	byName := map[string]*row{}
+// Judge holds what was seen against what was sent.
+func Judge(list []Request, w *Watcher, inConsole map[string][]string) []Row {
+	byName := map[string]*Row{}
 	var order []string
 	for _, p := range list {
-		key := p.kind.String() + p.name
+		key := p.Kind.String() + p.Name
 		r := byName[key]
 		if r == nil {
-			r = &row{kind: p.kind, name: p.name, good: true, expected: expectation(p.expect)}
+			r = &Row{Kind: p.Kind, Name: p.Name, Good: true, Expected: expectation(p.Expect)}
 			byName[key] = r
 			order = append(order, key)
 		}
-		r.sent++
-		times, summary, _ := w.of(p.nonce)
-		r.seen += times
-		verdict, why := judgeOne(p, times, summary, inConsole[p.nonce])
+		r.Sent++
+		times, summary, _ := w.Of(p.Nonce)
+		r.Seen += times
+		verdict, why := judgeOne(p, times, summary, inConsole[p.Nonce])
 		if verdict != "" {
-			r.verdict = verdict
+			r.Verdict = verdict
 		}
 		if why != "" {
-			r.good, r.why = false, why
+			r.Good, r.Why = false, why
 		}
 	}
-	rows := make([]row, 0, len(order))
+	rows := make([]Row, 0, len(order))
 	for _, key := range order {
 		rows = append(rows, *byName[key])
 	}
-	slices.SortStableFunc(rows, func(a, b row) int {
-		if a.kind != b.kind {
-			return int(a.kind) - int(b.kind)
+	slices.SortStableFunc(rows, func(a, b Row) int {
+		if a.Kind != b.Kind {
+			return int(a.Kind) - int(b.Kind)
 		}
-		return strings.Compare(a.name, b.name)
+		return strings.Compare(a.Name, b.Name)
 	})
 	return rows
 }
 
 // judgeOne says what the verdict on one request was, and what is wrong with it, if anything.
-func judgeOne(p planned, times int, summary *processorv1.Summary, inConsole []string) (verdict, why string) {
+func judgeOne(p Request, times int, summary *processorv1.Summary, inConsole []string) (verdict, why string) {
 	switch {
 	case times == 0:
 		return "", "not seen"
@@ -75,7 +75,7 @@ func judgeOne(p planned, times int, summary *processorv1.Summary, inConsole []st
 		found = append(found, cases.Expectation{Type: hit.GetType(), Point: hit.GetPoint()})
 	}
 	verdict = expectation(found)
-	for _, want := range p.expect {
+	for _, want := range p.Expect {
 		if !slices.Contains(found, want) {
 			return verdict, fmt.Sprintf("%s at %s is missing", want.Type, want.Point)
 		}
@@ -84,7 +84,7 @@ func judgeOne(p planned, times int, summary *processorv1.Summary, inConsole []st
 		}
 	}
 	for _, hit := range found {
-		if !slices.ContainsFunc(p.expect, func(e cases.Expectation) bool { return e.Type == hit.Type }) {
+		if !slices.ContainsFunc(p.Expect, func(e cases.Expectation) bool { return e.Type == hit.Type }) {
 			return verdict, fmt.Sprintf("%s at %s was not expected", hit.Type, hit.Point)
 		}
 	}
@@ -103,33 +103,40 @@ func expectation(list []cases.Expectation) string {
 	return strings.Join(slices.Compact(texts), ", ")
 }
 
-// endpointRow holds one endpoint against the shop's route table.
-type endpointRow struct {
-	route, found string
-	good         bool
+// EndpointRow holds one endpoint against the shop's route table.
+type EndpointRow struct {
+	Route, Found string
+	Good         bool
 }
 
-func judgeEndpoints(found []*inventoryv1.Endpoint) []endpointRow {
+// JudgeEndpoints holds what was found against the shop's routes.
+func JudgeEndpoints(found []*inventoryv1.Endpoint) []EndpointRow {
 	extra := map[string]bool{}
 	for _, e := range found {
 		extra[e.GetMethod()+" "+e.GetPathTemplate()] = true
 	}
-	var rows []endpointRow
+	var rows []EndpointRow
 	for _, route := range shop.Routes() {
 		name := route.Method + " " + route.Template
-		r := endpointRow{route: name, good: extra[name]}
-		if r.good {
-			r.found = name
+		r := EndpointRow{Route: name, Good: extra[name]}
+		if r.Good {
+			r.Found = name
 		}
 		rows = append(rows, r)
 		delete(extra, name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(extra)) {
-		rows = append(rows, endpointRow{found: name})
+		rows = append(rows, EndpointRow{Found: name})
 	}
 	return rows
 }
 
-func endpointsEqual(rows []endpointRow) bool {
-	return !slices.ContainsFunc(rows, func(r endpointRow) bool { return !r.good })
+// Equal tells whether the endpoints are the routes.
+func Equal(rows []EndpointRow) bool {
+	return !slices.ContainsFunc(rows, func(r EndpointRow) bool { return !r.Good })
+}
+
+// Good tells whether every row is.
+func Good(rows []Row) bool {
+	return !slices.ContainsFunc(rows, func(r Row) bool { return !r.Good })
 }
