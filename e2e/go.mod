@@ -6,10 +6,13 @@ require (
 	connectrpc.com/connect v1.21.1
 	github.com/chromedp/cdproto v0.0.0-20250724212937-08a3db8b4327
 	github.com/chromedp/chromedp v0.14.2
-	github.com/sidelight/sidelight/console v0.0.0-00010101000000-000000000000
-	github.com/sidelight/sidelight/examples/shop v0.0.0-00010101000000-000000000000
+	github.com/sidelight/sidelight/cli v0.0.0-00010101000000-000000000000
+	github.com/sidelight/sidelight/console v0.0.0
+	github.com/sidelight/sidelight/examples/shop v0.0.0
 	github.com/sidelight/sidelight/internal v0.0.0
 	github.com/sidelight/sidelight/proto v0.0.0
+	golang.org/x/sys v0.50.0
+	google.golang.org/grpc v1.85.0
 )
 
 require (
@@ -18,11 +21,10 @@ require (
 	github.com/gobwas/httphead v0.1.0 // indirect
 	github.com/gobwas/pool v0.2.1 // indirect
 	github.com/gobwas/ws v1.4.0 // indirect
+	github.com/sidelight/sidelight/processor v0.0.0 // indirect
 	golang.org/x/net v0.62.0 // indirect
-	golang.org/x/sys v0.50.0 // indirect
 	golang.org/x/text v0.44.0 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261005182115-fad411399dd8 // indirect
-	google.golang.org/grpc v1.85.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
 
