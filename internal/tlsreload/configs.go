@@ -31,21 +31,6 @@ func (s *Source) Server() *tls.Config {
 	}
 }
 
-// ServerOnly presents the certificate and asks for none: for browsers.
-func (s *Source) ServerOnly() *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		NextProtos: []string{"h2", "http/1.1"},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			now, err := s.live()
-			if err != nil {
-				return nil, err
-			}
-			return now.pair, nil
-		},
-	}
-}
-
 // Client presents the certificate and accepts a server of a live CA that has one of the allowed identities.
 func (s *Source) Client(allowed ...string) *tls.Config {
 	return &tls.Config{

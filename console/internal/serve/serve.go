@@ -83,7 +83,7 @@ func (s *Server) Run(ctx context.Context) error {
 		// Scanners and closed laptops fill this log; nobody can act on it.
 		ErrorLog: slog.NewLogLogger(s.deps.Log.Handler(), slog.LevelDebug),
 		TLSConfig: &tls.Config{
-			MinVersion:     tls.VersionTLS12,
+			MinVersion:     tls.VersionTLS13,
 			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.pair.get() },
 		},
 		HTTP2: &http.HTTP2Config{
