@@ -24,6 +24,14 @@ func newCounters(meter metric.Meter, s *Source) *counters {
 			}
 			return nil
 		}))
+	_, _ = meter.Int64ObservableGauge("sidelight_tls_certificate_info",
+		metric.WithDescription("The certificate in use, by serial number."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			if now := s.current.Load(); now != nil {
+				o.Observe(1, metric.WithAttributes(attribute.String("serial", now.leaf.SerialNumber.Text(16))))
+			}
+			return nil
+		}))
 	return &counters{reloads}
 }
 
