@@ -20,22 +20,24 @@ type authority struct {
 	ca *pki.CA
 	// bundle is what parts are told to trust; it holds the old CA too while one follows another.
 	bundle []byte
+	// ends is when the CA does.
+	ends time.Time
 }
 
-func newAuthority(t testing.TB) *authority {
+func newAuthority(t testing.TB, validity time.Duration) *authority {
 	t.Helper()
 	a := &authority{t: t}
-	a.renew()
+	a.renew(validity)
 	a.bundle = a.ca.BundlePEM()
 	return a
 }
 
 // renew makes a new CA; what is issued from now on is of it.
-func (a *authority) renew() {
+func (a *authority) renew(validity time.Duration) {
 	a.t.Helper()
-	ca, err := pki.NewCA("test.local", 24*time.Hour)
+	ca, err := pki.NewCA("test.local", validity)
 	require.NoError(a.t, err)
-	a.ca = ca
+	a.ca, a.ends = ca, time.Now().Add(validity)
 }
 
 // leaf is what a certificate says.

@@ -25,7 +25,9 @@ type fleet struct {
 	network   *network
 	authority *authority
 	processes []*process
-	services  map[string]string // process name → service, for certificates
+	// services and leaves say what the process of that name is, and what its certificate says.
+	services map[string]string
+	leaves   map[string]leaf
 
 	postgres               *postgres
 	console, signer        *process
@@ -49,8 +51,10 @@ const (
 type options struct {
 	// Config is appended to the configuration of a service, by its name.
 	config map[string]string
-	// Poll of certificates; 1 s unless set.
-	poll string
+	// Authority lasts a day unless set.
+	authority time.Duration
+	// Age of connections; 30 s unless set.
+	age string
 }
 
 func newFleet(t testing.TB, o options) *fleet {
@@ -63,10 +67,13 @@ func newFleet(t testing.TB, o options) *fleet {
 	for d := dir; d != "/tmp" && d != "/"; d = filepath.Dir(d) {
 		require.NoError(t, os.Chmod(d, 0o755))
 	}
-	if o.poll == "" {
-		o.poll = "1s"
+	if o.authority == 0 {
+		o.authority = 24 * time.Hour
 	}
-	f := &fleet{t: t, dir: dir, network: newNetwork(t), authority: newAuthority(t), services: map[string]string{}}
+	if o.age == "" {
+		o.age = "30s"
+	}
+	f := &fleet{t: t, dir: dir, network: newNetwork(t), authority: newAuthority(t, o.authority), services: map[string]string{}, leaves: map[string]leaf{}}
 	t.Cleanup(f.end)
 	f.postgres = f.newPostgres()
 	f.startConsole(o)
@@ -105,13 +112,14 @@ func (f *fleet) configure(p *process, service string, o options, text string, l 
 	certs := f.certs(p)
 	require.NoError(f.t, os.MkdirAll(certs, 0o700))
 	require.NoError(f.t, os.Chown(certs, p.uid, p.uid))
+	f.leaves[p.name] = l
 	f.authority.write(certs, l, p.uid)
 	common := "log: {level: info, format: text}\nops: {listen: \"127.0.0.1:9100\"}\n"
 	if service != "console" {
-		common += fmt.Sprintf("tls: {cert: %[1]s/tls.crt, key: %[1]s/tls.key, ca: %[1]s/ca.crt, poll: %[2]s}\n", certs, o.poll)
+		common += fmt.Sprintf("tls: {cert: %[1]s/tls.crt, key: %[1]s/tls.key, ca: %[1]s/ca.crt, poll: 1s}\n", certs)
 	}
 	config := filepath.Join(p.dir, "config.yaml")
-	text = strings.NewReplacer("{dir}", p.dir, "{certs}", certs, "{address}", p.host.address, "{name}", p.name).Replace(common + text + o.config[service])
+	text = strings.NewReplacer("{dir}", p.dir, "{certs}", certs, "{address}", p.host.address, "{name}", p.name, "{age}", o.age).Replace(common + text + o.config[service])
 	require.NoError(f.t, os.WriteFile(config, []byte(text), 0o600))
 	require.NoError(f.t, os.Chown(config, p.uid, p.uid))
 	p.argv = []string{filepath.Join(binaries, service), "--config", config}
@@ -173,14 +181,14 @@ bootstrap_token: %s
 func (f *fleet) startServices(o options) {
 	f.t.Helper()
 	f.cloudsync = f.part("cloudsync", "cloudsync", o, fmt.Sprintf(`
-rpc: {listen: "{address}:7415", max_connection_age: 30s}
+rpc: {listen: "{address}:7415", max_connection_age: {age}}
 cluster: %s
 instance: "{name}"
 data_dir: {dir}
 console: {address: "%s:8444", ca: {certs}/ca.crt, server_name: console, token: %s}
 `, cluster, f.console.host.address, token), leaf{})
 	f.apidiscovery = f.part("apidiscovery", "apidiscovery", o, fmt.Sprintf(`
-rpc: {listen: "{address}:7414", max_connection_age: 30s}
+rpc: {listen: "{address}:7414", max_connection_age: {age}}
 cluster: %s
 instance: "{name}"
 database: {dsn: %q}
@@ -192,7 +200,7 @@ push_counters_every: 1s
 	peers := hosts[0].host.address + ":7413," + hosts[1].host.address + ":7413"
 	for _, p := range hosts {
 		f.configure(p, "processor", o, fmt.Sprintf(`
-rpc: {listen: "{address}:7413", max_connection_age: 30s}
+rpc: {listen: "{address}:7413", max_connection_age: {age}}
 cluster: %s
 instance: "{name}"
 inspect: {hash_key: %s}
@@ -203,7 +211,7 @@ apidiscovery: {address: "%s:7414"}
 	}
 	for _, name := range []string{"aggregator-1", "aggregator-2"} {
 		f.aggregators = append(f.aggregators, f.part("aggregator", name, o, fmt.Sprintf(`
-rpc: {listen: "{address}:7412", max_connection_age: 30s}
+rpc: {listen: "{address}:7412", max_connection_age: {age}}
 cluster: %s
 instance: "{name}"
 processor: {address: "%s"}

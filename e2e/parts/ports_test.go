@@ -74,7 +74,7 @@ type refused struct{ error }
 
 func TestNoStrangerGetsIn(t *testing.T) {
 	f := newFleet(t, options{})
-	foreign := newAuthority(t)
+	foreign := newAuthority(t, time.Hour)
 	foreign.bundle = f.authority.bundle // it trusts the fleet, which does not trust it
 	ours := map[string][]int{}
 	for _, p := range f.processes {

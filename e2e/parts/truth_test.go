@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -162,7 +164,7 @@ func (f *fleet) dial(p *process, port int, service string) *grpc.ClientConn {
 func (f *fleet) dialAs(p *process, port int, service, identity string) *grpc.ClientConn {
 	f.t.Helper()
 	conn, err := grpc.NewClient(fmt.Sprintf("passthrough:///%s:%d", p.host.address, port),
-		grpc.WithTransportCredentials(credentials.NewTLS(f.authority.client(leaf{service: identity}, service))),
+		grpc.WithTransportCredentials(credentials.NewTLS(f.current(identity, service))),
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 			return f.network.hub.dial(ctx, "tcp", address)
 		}),
@@ -170,6 +172,21 @@ func (f *fleet) dialAs(p *process, port int, service, identity string) *grpc.Cli
 	require.NoError(f.t, err)
 	f.t.Cleanup(func() { _ = conn.Close() })
 	return conn
+}
+
+// current proves itself, and verifies, with whatever authority the fleet has at the time of a handshake.
+func (f *fleet) current(identity, server string) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, NextProtos: []string{"h2"}, ServerName: server,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return &f.authority.client(leaf{service: identity}, server).Certificates[0], nil
+		},
+		InsecureSkipVerify: true, // the check is VerifyConnection's
+		VerifyConnection: func(state tls.ConnectionState) error {
+			_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: f.authority.trusting(server).RootCAs, DNSName: server})
+			return err
+		},
+	}
 }
 
 // journal reads all attacks of the cluster's record.
