@@ -22,6 +22,9 @@ import (
 type Console struct {
 	Attacks   consolev1connect.AttackServiceClient
 	Endpoints consolev1connect.EndpointServiceClient
+	// Client and API let a caller use the console's other services in the same session.
+	Client *http.Client
+	API    string
 	// Password that replaced the one-time secret.
 	Password string
 }
@@ -43,6 +46,7 @@ func SignIn(ctx context.Context, trusting *tls.Config, dial func(ctx context.Con
 		return nil, fmt.Errorf("drawing a password: %w", err)
 	}
 	signedIn := &Console{
+		Client: client, API: api,
 		Attacks: consolev1connect.NewAttackServiceClient(client, api), Endpoints: consolev1connect.NewEndpointServiceClient(client, api),
 		Password: "demo-" + hex.EncodeToString(password),
 	}

@@ -6,11 +6,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/sidelight/sidelight/internal/logkey"
 )
@@ -88,8 +92,22 @@ func (s *Server) routes() http.Handler {
 		mux.HandleFunc("GET /statusz", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			// A reader that went away has nothing to be told.
-			_ = json.NewEncoder(w).Encode(s.deps.Status())
+			_ = encode(w, s.deps.Status())
 		})
 	}
 	return mux
+}
+
+// encode writes a message of a contract in its own JSON form, and anything else as Go does.
+func encode(w io.Writer, status any) error {
+	message, ok := status.(proto.Message)
+	if !ok {
+		return json.NewEncoder(w).Encode(status)
+	}
+	text, err := protojson.Marshal(message)
+	if err != nil {
+		return fmt.Errorf("encoding the status: %w", err)
+	}
+	_, err = w.Write(append(text, '\n'))
+	return err
 }
