@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/sidelight/sidelight/internal/app"
 	"github.com/sidelight/sidelight/internal/logging"
 	"github.com/sidelight/sidelight/standalone/internal/child"
 )
@@ -16,6 +17,7 @@ const ChildVerb = child.Verb
 
 // RunChild is the process of one child, by name. It reports its failure to the launcher, which tells it to the person.
 func RunChild(ctx context.Context, name string, stderr io.Writer) error {
+	app.NoCore()
 	var told handover
 	if err := child.Config(&told); err != nil {
 		return err

@@ -56,6 +56,7 @@ func Main[C any](s Service[C], args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "%s takes no arguments, got %q\n", s.Name, flags.Args())
 		return exitUsage
 	}
+	NoCore()
 	cfg := s.Defaults()
 	switch {
 	case *version:

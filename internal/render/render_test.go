@@ -8,18 +8,13 @@ import (
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
-)
 
-// corpus is text that is written to be misread.
-var corpus = []string{
-	"", "plain", "ä ö 日本", "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "a\u202eb\u2066c", "zero\u200bwidth\ufeff", "nul\x00byte", "new\nline\r\n", "\u0085\u009b31m",
-	"\xff\xfe\x80", "=1+1", "+cmd|' /C calc'!A0", "-2", "@x", " =x", "|x", "%0a", `"quoted"`, "it's", "`id`", "$(id)", "a;b&c", "\\", "~", "*", "-n", "!history",
-	"tab\there", "\u2028line", "\u3164hidden", "e\u0301", strings.Repeat("x", 3000),
-}
+	"github.com/sidelight/sidelight/internal/testkit/hostile"
+)
 
 func TestTerminal(t *testing.T) {
 	t.Parallel()
-	for _, text := range corpus {
+	for _, text := range hostile.Corpus() {
 		shown := Terminal(text)
 		require.True(t, utf8.ValidString(shown))
 		for _, r := range shown {
@@ -34,7 +29,7 @@ func TestTerminal(t *testing.T) {
 
 func TestJSONSafe(t *testing.T) {
 	t.Parallel()
-	for _, text := range corpus {
+	for _, text := range hostile.Corpus() {
 		require.True(t, utf8.ValidString(JSONSafe(text)))
 	}
 	require.Equal(t, `\xff\xfea`, JSONSafe("\xff\xfea"))
@@ -42,7 +37,7 @@ func TestJSONSafe(t *testing.T) {
 
 func TestCSV(t *testing.T) {
 	t.Parallel()
-	for _, text := range corpus {
+	for _, text := range hostile.Corpus() {
 		field := CSV(text)
 		require.NotContains(t, field, "\n")
 		inside := strings.Trim(strings.ReplaceAll(field, `""`, ""), `"`)
@@ -59,7 +54,7 @@ func TestShell(t *testing.T) {
 	t.Parallel()
 	bash, err := exec.LookPath("bash")
 	require.NoError(t, err)
-	for _, text := range corpus {
+	for _, text := range hostile.Corpus() {
 		if strings.Contains(text, "\x00") {
 			continue // no shell word can hold it
 		}
@@ -70,7 +65,7 @@ func TestShell(t *testing.T) {
 }
 
 func FuzzTerminal(f *testing.F) {
-	for _, text := range corpus {
+	for _, text := range hostile.Corpus() {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
