@@ -55,6 +55,8 @@ type options struct {
 	authority time.Duration
 	// Age of connections; 30 s unless set.
 	age string
+	// Log is how the parts log; quietly unless set.
+	log string
 }
 
 func newFleet(t testing.TB, o options) *fleet {
@@ -114,7 +116,10 @@ func (f *fleet) configure(p *process, service string, o options, text string, l 
 	require.NoError(f.t, os.Chown(certs, p.uid, p.uid))
 	f.leaves[p.name] = l
 	f.authority.write(certs, l, p.uid)
-	common := "log: {level: info, format: text}\nops: {listen: \"127.0.0.1:9100\"}\n"
+	if o.log == "" {
+		o.log = "log: {level: info, format: text}\n"
+	}
+	common := o.log + "ops: {listen: \"127.0.0.1:9100\"}\n"
 	if service != "console" {
 		common += fmt.Sprintf("tls: {cert: %[1]s/tls.crt, key: %[1]s/tls.key, ca: %[1]s/ca.crt, poll: 1s}\n", certs)
 	}

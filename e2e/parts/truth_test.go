@@ -2,7 +2,6 @@ package parts
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -23,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/protobuf/encoding/protojson"
 
 	aggregatorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/aggregator/v1"
 	cloudsyncv1 "github.com/sidelight/sidelight/proto/gen/sidelight/cloudsync/v1"
@@ -248,18 +248,19 @@ func (l *load) settle(t testing.TB, within time.Duration) time.Duration {
 
 // tail collects what both aggregators show, by nonce.
 type tail struct {
-	mu      sync.Mutex
-	seen    map[string]*processorv1.Summary
-	at      map[string]time.Time
-	all     map[string][]*processorv1.Summary
-	raw     bytes.Buffer
-	dropped uint64
+	mu   sync.Mutex
+	seen map[string]*processorv1.Summary
+	at   map[string]time.Time
+	all  map[string][]*processorv1.Summary
+	// complete: some revision of it was inspected whole.
+	complete map[string]bool
+	dropped  uint64
 }
 
 // watch subscribes to every aggregator, again and again while they come and go.
 func (f *fleet) watch(ctx context.Context, filter string) *tail {
 	f.t.Helper()
-	w := &tail{seen: map[string]*processorv1.Summary{}, at: map[string]time.Time{}, all: map[string][]*processorv1.Summary{}}
+	w := &tail{seen: map[string]*processorv1.Summary{}, at: map[string]time.Time{}, all: map[string][]*processorv1.Summary{}, complete: map[string]bool{}}
 	var open sync.WaitGroup
 	for _, p := range f.aggregators {
 		client := aggregatorv1.NewTailServiceClient(f.dial(p, 7412, "aggregator"))
@@ -312,6 +313,7 @@ func (w *tail) add(m *aggregatorv1.TailResponse) {
 	}
 	w.seen[id] = s
 	w.all[id] = append(w.all[id], s)
+	w.complete[id] = w.complete[id] || s.GetComplete()
 }
 
 func (w *tail) of(id string) (first time.Time, all []*processorv1.Summary) {
@@ -338,6 +340,20 @@ func (f *fleet) statuses() (map[string]*statusv1.PartStatus, []*statusv1.BlindIn
 		byInstance[p.GetPart()+"/"+p.GetInstance()] = p
 	}
 	return byInstance, list.GetBlindIntervals()
+}
+
+// statusOf is what a part says of itself on its operators' port.
+func (f *fleet) statusOf(p *process) *statusv1.PartStatus {
+	f.t.Helper()
+	s := &statusv1.PartStatus{}
+	require.NoError(f.t, f.ops(p, "/statusz", func(r *http.Response) error {
+		text, err := io.ReadAll(r.Body)
+		if err != nil {
+			return err
+		}
+		return protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(text, s)
+	}))
+	return s
 }
 
 // accessNonces is nginx's own word on what it answered.

@@ -1,0 +1,218 @@
+package parts
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// heavy is a request that is dear to judge: so a few hundred a second are more than the processors can do.
+func heavy(id string) string {
+	fields := map[string]string{}
+	for i := range 24 {
+		fields[fmt.Sprintf("field_%d", i)] = strings.Repeat("word of a benign text ", 3)
+	}
+	body, _ := json.Marshal(fields)
+	return fmt.Sprintf("POST /fixed/heavy HTTP/1.1\r\nHost: shop.example.org\r\nUser-Agent: Mozilla/5.0\r\nContent-Type: application/json\r\ntraceparent: 00-%s-%s-01\r\nContent-Length: %d\r\n\r\n%s",
+		id, id[:16], len(body), body)
+}
+
+// burst sends heavy requests at a rate for a time, and gives their nonces.
+func (f *fleet) burst(perSecond float64, lasting time.Duration) map[string]bool {
+	f.t.Helper()
+	const connections = 8
+	sent := map[string]bool{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithTimeout(f.t.Context(), lasting)
+	defer cancel()
+	interval := time.Duration(float64(time.Second) * connections / perSecond)
+	for range connections {
+		wg.Go(func() {
+			client := &wire{f: f}
+			defer client.close()
+			for next := time.Now(); ctx.Err() == nil; next = next.Add(interval) {
+				select {
+				case <-ctx.Done():
+					return
+				case <-time.After(time.Until(next)):
+				}
+				id := nonce()
+				if client.send(heavy(id)) == nil {
+					mu.Lock()
+					sent[id] = true
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return sent
+}
+
+// books are what the agent says of its workloads, added up.
+type books struct{ made, acknowledged, lost, bytesLost uint64 }
+
+// books reads the agent's own page: the status lane brings the same every 10 s.
+func (f *fleet) books() books {
+	f.t.Helper()
+	var b books
+	for _, c := range f.statusOf(f.agent).GetCoverage() {
+		b.made += c.GetExchanges()
+		b.acknowledged += c.GetExchangesAcknowledged()
+		b.lost += c.GetExchangesLost()
+		b.bytesLost += c.GetBytesLost()
+	}
+	return b
+}
+
+func (b books) since(old books) books {
+	return books{b.made - old.made, b.acknowledged - old.acknowledged, b.lost - old.lost, b.bytesLost - old.bytesLost}
+}
+
+// sent = handled + counted lost, under half of what the processors can do, at it, and at three times of it.
+func TestTheSumCloses(t *testing.T) {
+	// Little buffers overflow soon.
+	f := newFleet(t, options{config: map[string]string{
+		"agent": "capture: {buffer: 1MiB}\n", "aggregator": "max_pending_bytes: 1MiB\n",
+	}})
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	w := f.watch(ctx, "")
+	capacity := f.capacity(w)
+	t.Logf("capacity %.0f requests/s", capacity)
+	for _, times := range []float64{0.5, 1, 3} {
+		t.Run(fmt.Sprintf("%g times of it", times), func(t *testing.T) {
+			before := f.books()
+			sent := f.burst(capacity*times, lasts(10*time.Second, time.Minute))
+			nginx := f.accessNonces()
+			for id := range sent {
+				require.True(t, nginx[id], "nginx knows of every request that was answered")
+			}
+			var handled, whole int
+			var b books
+			until(t, 90*time.Second, "the sum closes", func() error {
+				handled, whole = w.handled(sent)
+				b = f.books().since(before)
+				if unseen := len(sent) - handled - int(b.lost); unseen == 0 {
+					return nil
+				}
+				return fmt.Errorf("sent %d, handled %d, counted lost %d (the agent made %d, %d were acknowledged, %d bytes were not seen)",
+					len(sent), handled, b.lost, b.made, b.acknowledged, b.bytesLost)
+			})
+			require.Zero(t, w.dropped, "the test's own reader was too slow")
+			t.Logf("sent %d at %.0f/s: handled %d (%d of them inspected whole), counted lost %d, bytes not seen %d",
+				len(sent), capacity*times, handled, whole, b.lost, b.bytesLost)
+			if times < 1 {
+				require.Zero(t, b.lost)
+				require.Equal(t, handled, whole)
+			}
+			if times > 1 {
+				require.Less(t, whole, len(sent), "three times of what it can do must not fit")
+			}
+		})
+	}
+}
+
+// handled counts the requests that were shown, and those that were inspected whole.
+func (w *tail) handled(sent map[string]bool) (shown, whole int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id := range sent {
+		if s := w.seen[id]; s != nil {
+			shown++
+			if w.complete[id] {
+				whole++
+			}
+		}
+	}
+	return shown, whole
+}
+
+// capacity is how many heavy requests a second the processors judge while the rest of the load runs beside them.
+func (f *fleet) capacity(w *tail) float64 {
+	f.t.Helper()
+	// More than fits, for a while; what comes out of it in that time is the capacity.
+	start, before := time.Now(), w.count()
+	f.burst(400, 5*time.Second)
+	rate := float64(w.count()-before) / time.Since(start).Seconds()
+	// What is left over must not be taken for what comes next.
+	last := -1
+	until(f.t, 60*time.Second, "the buffers are empty", func() error {
+		now := w.count()
+		if now != last {
+			last = now
+			<-time.After(time.Second)
+			return errNotYet
+		}
+		return nil
+	})
+	return rate
+}
+
+// A killed agent leaves a blind interval that covers exactly what was not seen.
+func TestAKilledAgentLeavesABlindInterval(t *testing.T) {
+	f := newFleet(t, options{})
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	w := f.watch(ctx, "")
+	l := f.newLoad(0)
+	loading, enough := context.WithCancel(ctx)
+	defer enough()
+	loaded := make(chan struct{})
+	go func() { defer close(loaded); l.run(loading, 200, 4, 0) }()
+	<-time.After(3 * time.Second)
+	f.agent.kill()
+	<-time.After(2 * time.Second)
+	f.agent.start()
+	<-time.After(3 * time.Second)
+	enough()
+	<-loaded
+
+	var from, to time.Time
+	told := until(t, 20*time.Second, "the interval is told", func() error {
+		_, intervals := f.statuses()
+		for _, i := range intervals {
+			if i.GetNode() == node && i.GetTo() != nil {
+				from, to = i.GetFrom().AsTime(), i.GetTo().AsTime()
+				return nil
+			}
+		}
+		return fmt.Errorf("%v", intervals)
+	})
+	unseen := map[string]bool{}
+	until(t, 10*time.Second, "the tail is quiet", func() error {
+		before := len(unseen)
+		clear(unseen)
+		for id := range l.sent {
+			if at, _ := w.of(id); at.IsZero() {
+				unseen[id] = true
+			}
+		}
+		if before == 0 || before != len(unseen) {
+			<-time.After(500 * time.Millisecond)
+			return fmt.Errorf("%d are not seen", len(unseen))
+		}
+		return nil
+	})
+	require.NotEmpty(t, unseen)
+	// The generator's clock and the parts' are one; a request is under way for a moment after it was sent.
+	const way = 150 * time.Millisecond
+	inside := 0
+	for id, at := range l.sent {
+		switch {
+		case unseen[id]:
+			require.False(t, at.Before(from.Add(-way)) || at.After(to.Add(way)), "sent at %s, not seen, and not in %s – %s", at, from, to)
+		case at.After(from.Add(way)) && at.Before(to.Add(-way)):
+			inside++
+		}
+	}
+	require.Zero(t, inside, "requests were seen in a time that is said to be blind: %s – %s", from, to)
+	t.Logf("%d of %d requests were not seen; blind for %.2f s, told %.1f s after", len(unseen), len(l.sent), to.Sub(from).Seconds(), told.Seconds())
+}
