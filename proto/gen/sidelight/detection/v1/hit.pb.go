@@ -304,6 +304,9 @@ type RequestSummary struct {
 	UserAgent string `protobuf:"bytes,9,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
 	// Masked head and body as text, for the attack's detail page; capped.
 	MaskedRequest []byte `protobuf:"bytes,10,opt,name=masked_request,json=maskedRequest,proto3" json:"masked_request,omitempty"`
+	// Bytes of the bodies known so far, inspected or not.
+	BodySize      uint64 `protobuf:"varint,11,opt,name=body_size,json=bodySize,proto3" json:"body_size,omitempty"`
+	ResponseSize  uint64 `protobuf:"varint,12,opt,name=response_size,json=responseSize,proto3" json:"response_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -408,6 +411,20 @@ func (x *RequestSummary) GetMaskedRequest() []byte {
 	return nil
 }
 
+func (x *RequestSummary) GetBodySize() uint64 {
+	if x != nil {
+		return x.BodySize
+	}
+	return 0
+}
+
+func (x *RequestSummary) GetResponseSize() uint64 {
+	if x != nil {
+		return x.ResponseSize
+	}
+	return 0
+}
+
 type Hop struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ExchangeId    []byte                 `protobuf:"bytes,1,opt,name=exchange_id,json=exchangeId,proto3" json:"exchange_id,omitempty"`
@@ -475,6 +492,8 @@ type OutcomeUpdate struct {
 	Revision      uint32                 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	Outcome       Outcome                `protobuf:"varint,3,opt,name=outcome,proto3,enum=sidelight.detection.v1.Outcome" json:"outcome,omitempty"`
 	Status        uint32                 `protobuf:"varint,4,opt,name=status,proto3" json:"status,omitempty"`
+	BodySize      uint64                 `protobuf:"varint,5,opt,name=body_size,json=bodySize,proto3" json:"body_size,omitempty"`
+	ResponseSize  uint64                 `protobuf:"varint,6,opt,name=response_size,json=responseSize,proto3" json:"response_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -537,6 +556,20 @@ func (x *OutcomeUpdate) GetStatus() uint32 {
 	return 0
 }
 
+func (x *OutcomeUpdate) GetBodySize() uint64 {
+	if x != nil {
+		return x.BodySize
+	}
+	return 0
+}
+
+func (x *OutcomeUpdate) GetResponseSize() uint64 {
+	if x != nil {
+		return x.ResponseSize
+	}
+	return 0
+}
+
 var File_sidelight_detection_v1_hit_proto protoreflect.FileDescriptor
 
 const file_sidelight_detection_v1_hit_proto_rawDesc = "" +
@@ -574,7 +607,7 @@ const file_sidelight_detection_v1_hit_proto_rawDesc = "" +
 	"textOffset\x12\x1a\n" +
 	"\bdecoding\x18\x05 \x03(\tR\bdecoding\x12\x1f\n" +
 	"\vwhole_value\x18\x06 \x01(\bR\n" +
-	"wholeValue\"\xf4\x02\n" +
+	"wholeValue\"\xb6\x03\n" +
 	"\x0eRequestSummary\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x12\n" +
@@ -587,18 +620,22 @@ const file_sidelight_detection_v1_hit_proto_rawDesc = "" +
 	"\n" +
 	"user_agent\x18\t \x01(\tR\tuserAgent\x12%\n" +
 	"\x0emasked_request\x18\n" +
-	" \x01(\fR\rmaskedRequest\"X\n" +
+	" \x01(\fR\rmaskedRequest\x12\x1b\n" +
+	"\tbody_size\x18\v \x01(\x04R\bbodySize\x12#\n" +
+	"\rresponse_size\x18\f \x01(\x04R\fresponseSize\"X\n" +
 	"\x03Hop\x12\x1f\n" +
 	"\vexchange_id\x18\x01 \x01(\fR\n" +
 	"exchangeId\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x16\n" +
-	"\x06status\x18\x03 \x01(\rR\x06status\"\x9f\x01\n" +
+	"\x06status\x18\x03 \x01(\rR\x06status\"\xe1\x01\n" +
 	"\rOutcomeUpdate\x12\x1f\n" +
 	"\vexchange_id\x18\x01 \x01(\fR\n" +
 	"exchangeId\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\rR\brevision\x129\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x1f.sidelight.detection.v1.OutcomeR\aoutcome\x12\x16\n" +
-	"\x06status\x18\x04 \x01(\rR\x06statusB\xed\x01\n" +
+	"\x06status\x18\x04 \x01(\rR\x06status\x12\x1b\n" +
+	"\tbody_size\x18\x05 \x01(\x04R\bbodySize\x12#\n" +
+	"\rresponse_size\x18\x06 \x01(\x04R\fresponseSizeB\xed\x01\n" +
 	"\x1acom.sidelight.detection.v1B\bHitProtoP\x01ZKgithub.com/sidelight/sidelight/proto/gen/sidelight/detection/v1;detectionv1\xa2\x02\x03SDX\xaa\x02\x16Sidelight.Detection.V1\xca\x02\x16Sidelight\\Detection\\V1\xe2\x02\"Sidelight\\Detection\\V1\\GPBMetadata\xea\x02\x18Sidelight::Detection::V1b\x06proto3"
 
 var (

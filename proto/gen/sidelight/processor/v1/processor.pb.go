@@ -71,7 +71,10 @@ func (x *InspectRequest) GetExchanges() []*v1.Exchange {
 type InspectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One per exchange, in order: the tail lane.
-	Summaries     []*Summary `protobuf:"bytes,1,rep,name=summaries,proto3" json:"summaries,omitempty"`
+	Summaries []*Summary `protobuf:"bytes,1,rep,name=summaries,proto3" json:"summaries,omitempty"`
+	// Indexes of exchanges that have hits which could not be made durable: nothing of them was counted, send those again.
+	// Their summaries are empty. The others are not held up by them.
+	NotKept       []uint32 `protobuf:"varint,2,rep,packed,name=not_kept,json=notKept,proto3" json:"not_kept,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -109,6 +112,13 @@ func (*InspectResponse) Descriptor() ([]byte, []int) {
 func (x *InspectResponse) GetSummaries() []*Summary {
 	if x != nil {
 		return x.Summaries
+	}
+	return nil
+}
+
+func (x *InspectResponse) GetNotKept() []uint32 {
+	if x != nil {
+		return x.NotKept
 	}
 	return nil
 }
@@ -364,9 +374,10 @@ const file_sidelight_processor_v1_processor_proto_rawDesc = "" +
 	"\n" +
 	"&sidelight/processor/v1/processor.proto\x12\x16sidelight.processor.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!sidelight/detection/v1/fact.proto\x1a sidelight/detection/v1/hit.proto\x1a#sidelight/traffic/v1/exchange.proto\"N\n" +
 	"\x0eInspectRequest\x12<\n" +
-	"\texchanges\x18\x01 \x03(\v2\x1e.sidelight.traffic.v1.ExchangeR\texchanges\"P\n" +
+	"\texchanges\x18\x01 \x03(\v2\x1e.sidelight.traffic.v1.ExchangeR\texchanges\"k\n" +
 	"\x0fInspectResponse\x12=\n" +
-	"\tsummaries\x18\x01 \x03(\v2\x1f.sidelight.processor.v1.SummaryR\tsummaries\"\x91\x03\n" +
+	"\tsummaries\x18\x01 \x03(\v2\x1f.sidelight.processor.v1.SummaryR\tsummaries\x12\x19\n" +
+	"\bnot_kept\x18\x02 \x03(\rR\anotKept\"\x91\x03\n" +
 	"\aSummary\x12\x1f\n" +
 	"\vexchange_id\x18\x01 \x01(\fR\n" +
 	"exchangeId\x12\x1a\n" +

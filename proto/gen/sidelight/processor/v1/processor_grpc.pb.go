@@ -28,8 +28,8 @@ const (
 //
 // InspectService judges exchanges.
 type InspectServiceClient interface {
-	// Answered when every exchange of the batch is judged and its hits are durable. UNAVAILABLE: nothing is promised,
-	// send the batch again, to any replica.
+	// Answered when every exchange of the batch is judged and its hits are durable, or said not to be. UNAVAILABLE: nothing
+	// is promised, send the batch again, to any replica.
 	Inspect(ctx context.Context, in *InspectRequest, opts ...grpc.CallOption) (*InspectResponse, error)
 }
 
@@ -57,8 +57,8 @@ func (c *inspectServiceClient) Inspect(ctx context.Context, in *InspectRequest, 
 //
 // InspectService judges exchanges.
 type InspectServiceServer interface {
-	// Answered when every exchange of the batch is judged and its hits are durable. UNAVAILABLE: nothing is promised,
-	// send the batch again, to any replica.
+	// Answered when every exchange of the batch is judged and its hits are durable, or said not to be. UNAVAILABLE: nothing
+	// is promised, send the batch again, to any replica.
 	Inspect(context.Context, *InspectRequest) (*InspectResponse, error)
 	mustEmbedUnimplementedInspectServiceServer()
 }
