@@ -54,6 +54,14 @@ http {
       proxy_set_header Host $host;
     }
     location /fixed { return 200 "fine\n"; }
+    location /dropped { return 444; }
+    location /odd/ {
+      proxy_pass http://127.0.0.1:8082;
+      proxy_http_version 1.1;
+      proxy_buffering off;
+      proxy_request_buffering off;
+      proxy_read_timeout 120s;
+    }
   }
 }
 `, s.nginx.dir, s.address()), 0o644))
