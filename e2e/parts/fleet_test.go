@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -57,6 +58,8 @@ type options struct {
 	age string
 	// Log is how the parts log; quietly unless set.
 	log string
+	// Proxy ends TLS between cloudsync and the console.
+	proxy bool
 }
 
 func newFleet(t testing.TB, o options) *fleet {
@@ -185,13 +188,17 @@ bootstrap_token: %s
 
 func (f *fleet) startServices(o options) {
 	f.t.Helper()
+	uplink := f.console.host.address
+	if o.proxy {
+		uplink = f.startProxy()
+	}
 	f.cloudsync = f.part("cloudsync", "cloudsync", o, fmt.Sprintf(`
 rpc: {listen: "{address}:7415", max_connection_age: {age}}
 cluster: %s
 instance: "{name}"
 data_dir: {dir}
 console: {address: "%s:8444", ca: {certs}/ca.crt, server_name: console, token: %s}
-`, cluster, f.console.host.address, token), leaf{})
+`, cluster, uplink, token), leaf{})
 	f.apidiscovery = f.part("apidiscovery", "apidiscovery", o, fmt.Sprintf(`
 rpc: {listen: "{address}:7414", max_connection_age: {age}}
 cluster: %s
@@ -229,6 +236,56 @@ cloudsync: {address: "%s:7415"}
 	for _, p := range append([]*process{f.cloudsync, f.apidiscovery}, append(f.processor, f.aggregators...)...) {
 		p.await()
 	}
+}
+
+// startProxy puts an nginx before the uplink that ends TLS, as ingresses do.
+func (f *fleet) startProxy() string {
+	f.t.Helper()
+	p := f.process("proxy")
+	f.authority.write(p.dir, leaf{service: "console"}, p.uid)
+	conf := filepath.Join(p.dir, "nginx.conf")
+	require.NoError(f.t, os.WriteFile(conf, fmt.Appendf(nil, `daemon off;
+pid %[1]s/nginx.pid;
+error_log %[1]s/error.log warn;
+events { worker_connections 128; }
+http {
+  access_log off;
+  client_body_temp_path %[1]s/body;
+  proxy_temp_path %[1]s/proxy;
+  fastcgi_temp_path %[1]s/fastcgi;
+  uwsgi_temp_path %[1]s/uwsgi;
+  scgi_temp_path %[1]s/scgi;
+  client_max_body_size 32m;
+  server {
+    listen %[2]s:8444 ssl http2;
+    ssl_certificate %[1]s/tls.crt;
+    ssl_certificate_key %[1]s/tls.key;
+    grpc_read_timeout 1h;
+    location / { grpc_ssl_protocols TLSv1.3; grpc_pass grpcs://%[3]s:8444; }
+  }
+}
+`, p.dir, p.host.address, f.console.host.address), 0o644))
+	p.argv = []string{"/usr/sbin/nginx", "-p", p.dir, "-c", conf, "-e", filepath.Join(p.dir, "error.log")}
+	p.ready = func() error {
+		conn, err := f.network.hub.dial(f.t.Context(), "tcp", p.host.address+":8444")
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}
+	p.start()
+	return p.host.address
+}
+
+// change sets another value behind a key of a part's configuration.
+func (f *fleet) change(p *process, key, value string) {
+	f.t.Helper()
+	path := filepath.Join(p.dir, "config.yaml")
+	text, err := os.ReadFile(path)
+	require.NoError(f.t, err)
+	changed := regexp.MustCompile(regexp.QuoteMeta(key)+`[^\s,}]+`).ReplaceAll(text, []byte(key+value))
+	require.NotEqual(f.t, string(text), string(changed))
+	require.NoError(f.t, os.WriteFile(path, changed, 0o600))
 }
 
 // startAgent starts nginx before the shop, and the agent that mirrors this nginx alone.

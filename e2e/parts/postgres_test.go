@@ -83,6 +83,12 @@ func (p *postgres) dsn() string {
 	return fmt.Sprintf("postgres://sidelight:%s@%s:5432/sidelight", databasePassword, p.host.address)
 }
 
+// sql changes what is stored, as whoever gets hold of the database could.
+func (p *postgres) sql(f *fleet, statement string) {
+	f.t.Helper()
+	p.as(f, filepath.Join(p.bin, "psql"), "-h", p.dir, "-U", "postgres", "-d", "sidelight", "-v", "ON_ERROR_STOP=1", "-c", statement)
+}
+
 // dump is every row of every table, as text.
 func (p *postgres) dump(f *fleet) []byte {
 	f.t.Helper()
