@@ -32,7 +32,11 @@ test: ## everything that needs no cluster, with what it needs installed
 	@$(MAKE) --no-print-directory check-generated lint test-go test-web check-modules
 
 test-go: ## Go tests of every module
-	@for m in $(MODULES); do echo "== $$m"; (cd $$m && go test -count=1 ./...) || exit 1; done
+	@for m in $(MODULES); do echo "== $$m"; (cd $$m && go test -count=1 -timeout=20m ./...) || exit 1; done
+
+test-long: ## faults, overload and outages for as long as docs/delivery.md says (about 40 min)
+	@scripts/setup.sh test
+	@cd e2e && go test -count=1 -timeout=120m -v ./parts -run '$(or $(RUN),.)' -long 2>&1 | grep -E '^(=== RUN|--- |ok|FAIL|panic)|_test.go:'
 
 test-short: ## Go tests that take seconds
 	@for m in $(MODULES); do (cd $$m && go test -short ./...) || exit 1; done
@@ -74,4 +78,4 @@ tidy: ## go mod tidy in every module
 clean: ## what the build made
 	@rm -rf bin .demo console/web/node_modules
 
-.PHONY: help build demo run test test-go test-short test-web race fuzz bench lint fmt generate check-generated check-modules tidy clean
+.PHONY: help build demo run test test-go test-long test-short test-web race fuzz bench lint fmt generate check-generated check-modules tidy clean
