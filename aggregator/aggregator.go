@@ -21,6 +21,7 @@ import (
 	"github.com/sidelight/sidelight/internal/app"
 	"github.com/sidelight/sidelight/internal/losses"
 	"github.com/sidelight/sidelight/internal/opsport"
+	"github.com/sidelight/sidelight/internal/policy"
 	"github.com/sidelight/sidelight/internal/rpc"
 	"github.com/sidelight/sidelight/internal/telemetry"
 	"github.com/sidelight/sidelight/internal/tlsreload"
@@ -52,7 +53,9 @@ type Service struct {
 	ops       *opsport.Server
 	ingest    *ingest.Service
 	router    *route.Router
+	clients   *clientaddr.Resolver
 	hub       *tail.Hub
+	policy    *policy.Watcher
 	status    *status.Status
 	conns     []*grpc.ClientConn
 }
@@ -82,7 +85,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		Log: deps.Log, TLS: s.deps.TLS, Ready: s.Ready, Listener: deps.Listener,
 		Register: func(g *grpc.Server) {
 			aggregatorv1.RegisterMirrorServiceServer(g, s.ingest)
-			aggregatorv1.RegisterTailServiceServer(g, tail.NewService(s.hub))
+			aggregatorv1.RegisterTailServiceServer(g, tail.NewService(s.hub, s.losses))
 		},
 		Rules: []rpc.Rule{
 			{Method: aggregatorv1.MirrorService_Mirror_FullMethodName, Allow: []rpc.Identity{"agent"}},
@@ -97,7 +100,10 @@ func New(cfg Config, deps Deps) (*Service, error) {
 
 // connect makes the clients, which connect when they are first used, and what works with them.
 func (s *Service) connect() error {
-	processor, err := rpc.Dial(s.cfg.Processor, rpc.ClientDeps{TLS: s.deps.TLS, Server: "processor"})
+	// The router tries again by itself, and finds out sooner what to try when no call is repeated below it.
+	processor, err := rpc.Dial(s.cfg.Processor, rpc.ClientDeps{
+		TLS: s.deps.TLS, Server: "processor", Extra: []grpc.DialOption{grpc.WithDisableRetry()},
+	})
 	if err != nil {
 		return fmt.Errorf("processor.address: %w", err)
 	}
@@ -110,13 +116,19 @@ func (s *Service) connect() error {
 	s.router = route.New(route.Deps{
 		Processor: processorv1.NewInspectServiceClient(processor), Judged: s.hub.Publish, Log: s.deps.Log, Losses: s.losses,
 	})
+	if s.clients, err = clientaddr.New(s.cfg.TrustedProxies, s.cfg.ForwardedHeaders); err != nil {
+		return fmt.Errorf("forwarded_headers: %w", err)
+	}
+	s.policy = policy.NewWatcher(policy.WatcherDeps{
+		Client: cloudsyncv1.NewPolicyServiceClient(cloudsync), Part: "aggregator", Apply: s.obey, Log: s.deps.Log,
+	})
 	agents := status.NewAgents(s.cfg.Cluster, s.losses)
 	s.ingest = ingest.New(ingest.Config{Cluster: s.cfg.Cluster, MaxPendingBytes: int64(s.cfg.MaxPendingBytes)}, ingest.Deps{
-		Router: s.router, Clients: clientaddr.New(s.cfg.TrustedProxies), Statuses: agents, Log: s.deps.Log, Losses: s.losses,
+		Router: s.router, Clients: s.clients, Agents: agents, Log: s.deps.Log, Losses: s.losses,
 	})
 	s.status = status.New(agents, status.Deps{
 		Cloudsync: cloudsyncv1.NewStatusServiceClient(cloudsync), Self: s.self(), Ready: s.Ready, Losses: s.losses, Log: s.deps.Log,
-		Counters: func() []*statusv1.Counter { return snapshot(s.counters()) },
+		Policy: s.policy.State, Counters: func() []*statusv1.Counter { return snapshot(s.counters()) },
 	})
 	return nil
 }
@@ -135,7 +147,7 @@ func (s *Service) self() *statusv1.PartStatus {
 // Run serves until ctx ends, then lets the streams have the answers to what was read.
 func (s *Service) Run(ctx context.Context) error {
 	defer s.close()
-	// The router outlives the port: streams wait for it while they drain.
+	// The router outlives the port: streams wait for it while they drain. So does the status: it tells that they ended.
 	routing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	tasks := []app.Task{
@@ -143,7 +155,8 @@ func (s *Service) Run(ctx context.Context) error {
 		{Name: "route", Run: func(context.Context) error { return s.router.Run(routing) }},
 		{Name: "drain", Run: func(ctx context.Context) error { <-ctx.Done(); s.ingest.Stop(); s.hub.Stop(); return nil }},
 		{Name: "ops", Run: s.ops.Run},
-		{Name: "status", Run: s.status.Run},
+		{Name: "status", Run: func(context.Context) error { return s.status.Run(routing) }},
+		{Name: "policy", Run: s.policy.Run},
 	}
 	if s.ownTLS {
 		tasks = append(tasks, app.Task{Name: "tls", Run: s.deps.TLS.Run})

@@ -16,6 +16,7 @@ import (
 
 	aggregatorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/aggregator/v1"
 	cloudsyncv1 "github.com/sidelight/sidelight/proto/gen/sidelight/cloudsync/v1"
+	policyv1 "github.com/sidelight/sidelight/proto/gen/sidelight/policy/v1"
 	processorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/processor/v1"
 	statusv1 "github.com/sidelight/sidelight/proto/gen/sidelight/status/v1"
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
@@ -98,10 +99,31 @@ func (c *cloudsync) Report(_ context.Context, req *cloudsyncv1.ReportRequest) (*
 	return &cloudsyncv1.ReportResponse{}, nil
 }
 
+// policies is cloudsync's end of the policy lane.
+type policies struct {
+	cloudsyncv1.UnimplementedPolicyServiceServer
+	bundles chan *policyv1.Bundle
+}
+
+func (p *policies) Watch(_ *cloudsyncv1.WatchRequest, out grpc.ServerStreamingServer[cloudsyncv1.WatchResponse]) error {
+	for {
+		select {
+		case <-out.Context().Done():
+			return nil
+		case b := <-p.bundles:
+			if err := out.Send(&cloudsyncv1.WatchResponse{Bundle: b}); err != nil {
+				return err
+			}
+		}
+	}
+}
+
 type rig struct {
 	service   *Service
 	processor *processor
 	cloudsync *cloudsync
+	policies  *policies
+	ca        *testpki.CA
 	certs     map[string]*tlsreload.Source
 	stop      context.CancelFunc
 	done      chan error
@@ -110,17 +132,21 @@ type rig struct {
 func start(t testing.TB, change func(*Config)) *rig {
 	t.Helper()
 	r := &rig{
-		processor: &processor{judged: map[uint64]*trafficv1.Exchange{}}, cloudsync: &cloudsync{parts: make(chan *statusv1.PartStatus, 100)},
-		certs: testpki.TLS(t, "agent", "aggregator", "processor", "cloudsync", "operator"), done: make(chan error, 1),
+		processor: &processor{judged: map[uint64]*trafficv1.Exchange{}}, cloudsync: &cloudsync{parts: make(chan *statusv1.PartStatus, 1000)},
+		policies: &policies{bundles: make(chan *policyv1.Bundle)}, ca: testpki.New(t), certs: map[string]*tlsreload.Source{}, done: make(chan error, 1),
+	}
+	for _, part := range []string{"agent", "aggregator", "processor", "cloudsync", "operator"} {
+		r.certs[part] = r.ca.Source(t, part)
 	}
 	cfg := DefaultConfig()
 	cfg.Cluster, cfg.Instance = "east", "aggregator-0"
 	cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
-	cfg.Processor.Address = serve(t, r.certs["processor"], "/sidelight.processor.v1.InspectService/", func(g *grpc.Server) {
+	cfg.Processor.Address = serve(t, r.certs["processor"], []string{"/sidelight.processor.v1.InspectService/"}, func(g *grpc.Server) {
 		processorv1.RegisterInspectServiceServer(g, r.processor)
 	})
-	cfg.Cloudsync.Address = serve(t, r.certs["cloudsync"], "/sidelight.cloudsync.v1.StatusService/", func(g *grpc.Server) {
+	cfg.Cloudsync.Address = serve(t, r.certs["cloudsync"], []string{"/sidelight.cloudsync.v1.StatusService/", "/sidelight.cloudsync.v1.PolicyService/"}, func(g *grpc.Server) {
 		cloudsyncv1.RegisterStatusServiceServer(g, r.cloudsync)
+		cloudsyncv1.RegisterPolicyServiceServer(g, r.policies)
 	})
 	if change != nil {
 		change(&cfg)
@@ -148,10 +174,14 @@ func listen(t testing.TB) net.Listener {
 }
 
 // serve runs a peer until the test ends.
-func serve(t testing.TB, certs *tlsreload.Source, service string, register func(*grpc.Server)) string {
+func serve(t testing.TB, certs *tlsreload.Source, services []string, register func(*grpc.Server)) string {
 	t.Helper()
+	var rules []rpc.Rule
+	for _, service := range services {
+		rules = append(rules, rpc.Rule{Method: service, Allow: []rpc.Identity{"aggregator"}})
+	}
 	s := rpc.NewServer(rpc.ServerConfig{}, rpc.ServerDeps{
-		Log: testkit.Quiet(), TLS: certs, Listener: listen(t), Register: register, Rules: []rpc.Rule{{Method: service, Allow: []rpc.Identity{"aggregator"}}},
+		Log: testkit.Quiet(), TLS: certs, Listener: listen(t), Register: register, Rules: rules,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -162,7 +192,12 @@ func serve(t testing.TB, certs *tlsreload.Source, service string, register func(
 
 func (r *rig) dial(t testing.TB, as string) *grpc.ClientConn {
 	t.Helper()
-	conn, err := rpc.Dial(rpc.ClientConfig{Address: r.service.Addr()}, rpc.ClientDeps{TLS: r.certs[as], Server: "aggregator"})
+	return r.dialWith(t, r.certs[as])
+}
+
+func (r *rig) dialWith(t testing.TB, certs *tlsreload.Source) *grpc.ClientConn {
+	t.Helper()
+	conn, err := rpc.Dial(rpc.ClientConfig{Address: r.service.Addr()}, rpc.ClientDeps{TLS: certs, Server: "aggregator"})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, conn.Close()) })
 	return conn
@@ -170,17 +205,23 @@ func (r *rig) dial(t testing.TB, as string) *grpc.ClientConn {
 
 // agent is one Mirror stream; a task of its own reads the acknowledgements.
 type agent struct {
-	wire grpc.BidiStreamingClient[aggregatorv1.MirrorRequest, aggregatorv1.MirrorResponse]
-	acks chan *aggregatorv1.Ack
+	wire     grpc.BidiStreamingClient[aggregatorv1.MirrorRequest, aggregatorv1.MirrorResponse]
+	acks     chan *aggregatorv1.Ack
+	policies chan *policyv1.AgentPolicy
 	// end carries how the stream ended.
 	end chan error
 }
 
 func (r *rig) mirror(t testing.TB) *agent {
 	t.Helper()
-	wire, err := aggregatorv1.NewMirrorServiceClient(r.dial(t, "agent")).Mirror(t.Context())
+	return r.mirrorWith(t, r.certs["agent"])
+}
+
+func (r *rig) mirrorWith(t testing.TB, certs *tlsreload.Source) *agent {
+	t.Helper()
+	wire, err := aggregatorv1.NewMirrorServiceClient(r.dialWith(t, certs)).Mirror(t.Context())
 	require.NoError(t, err)
-	a := &agent{wire: wire, acks: make(chan *aggregatorv1.Ack, 10_000), end: make(chan error, 1)}
+	a := &agent{wire: wire, acks: make(chan *aggregatorv1.Ack, 10_000), policies: make(chan *policyv1.AgentPolicy, 10), end: make(chan error, 1)}
 	go func() {
 		for {
 			m, err := wire.Recv()
@@ -188,16 +229,25 @@ func (r *rig) mirror(t testing.TB) *agent {
 				a.end <- err
 				return
 			}
-			a.acks <- m.GetAck()
+			if m.GetPolicy() != nil {
+				a.policies <- m.GetPolicy()
+			} else {
+				a.acks <- m.GetAck()
+			}
 		}
 	}()
 	return a
 }
 
-func (a *agent) hello(t testing.TB) *agent {
+func (a *agent) hello(t testing.TB) *agent { return a.helloAs(t, "n1") }
+
+// bornAt is when the agents of the tests began, on their own clocks.
+var bornAt = &timestamppb.Timestamp{Seconds: 1_700_000_000, Nanos: 7}
+
+func (a *agent) helloAs(t testing.TB, node string) *agent {
 	t.Helper()
 	require.NoError(t, a.wire.Send(&aggregatorv1.MirrorRequest{Message: &aggregatorv1.MirrorRequest_Hello{Hello: &aggregatorv1.Hello{
-		Node: "n1", BootId: "b", Version: "test", Wall: timestamppb.New(time.Now().Add(-time.Hour)), MonoNs: 1000e9,
+		StartedAt: bornAt, Node: node, BootId: "b", Version: "test", Wall: timestamppb.New(time.Now().Add(-time.Hour)), MonoNs: 1000e9,
 	}}}))
 	return a
 }

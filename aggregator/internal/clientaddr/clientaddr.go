@@ -2,7 +2,10 @@
 package clientaddr
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
+	"sync/atomic"
 
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 
@@ -12,18 +15,44 @@ import (
 // maxHops bounds the walk: a longer chain is nobody's real path.
 const maxHops = 32
 
-// Resolver knows whose words about a client count.
-type Resolver struct{ trusted config.CIDRs }
+// Resolver knows whose words about a client count, and which.
+type Resolver struct {
+	own     config.CIDRs
+	headers []source
+	// trusted is its own ranges and those that it was told of.
+	trusted atomic.Pointer[config.CIDRs]
+}
 
-// New makes a resolver. Without trusted ranges every client is its peer.
-func New(trusted config.CIDRs) *Resolver { return &Resolver{trusted} }
+// New makes a resolver. Without trusted ranges, or without headers, every client is its peer. Of the headers, the first that
+// is present decides.
+func New(trusted config.CIDRs, headers []string) (*Resolver, error) {
+	r := &Resolver{own: trusted}
+	for _, name := range headers {
+		of, err := sourceOf(name)
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(r.headers, of) {
+			return nil, fmt.Errorf("%q stands twice", name)
+		}
+		r.headers = append(r.headers, of)
+	}
+	r.Trust(nil)
+	return r, nil
+}
+
+// Trust sets the ranges that are trusted beside its own; exchanges on their way are not waited for.
+func (r *Resolver) Trust(more config.CIDRs) {
+	all := slices.Concat(r.own, more)
+	r.trusted.Store(&all)
+}
 
 // Resolve starts at the peer and goes one hop further as long as the hop that said so is trusted. It ends at the first
 // address that is not trusted: everything behind it is that stranger's own claim. It also ends at a hop that named no
 // address, with the last one known.
 //
-// X-Forwarded-For decides where it is present, then Forwarded, then X-Real-IP: proxies append to the first and pass the
-// others through, so a client could set them.
+// Proxies set one header and pass the others through, so a client could set those: the first of the configured ones that is
+// present decides, and one that no proxy sets should not be among them.
 func (r *Resolver) Resolve(x *trafficv1.Exchange) *trafficv1.Client {
 	connection := x.GetConnection()
 	peer, ok := fromBytes(connection.GetPeer())
@@ -36,19 +65,20 @@ func (r *Resolver) Resolve(x *trafficv1.Exchange) *trafficv1.Client {
 	if told, ok := fromBytes(connection.GetProxy().GetSource()); ok {
 		w.step(told, trafficv1.Client_SOURCE_PROXY_PROTOCOL)
 	}
-	if !r.trusted.Contains(w.address) {
+	trusted := *r.trusted.Load()
+	if !trusted.Contains(w.address) {
 		return w.client()
 	}
-	hops, source := headers(x.GetRequest().GetHeaders())
+	hops, by := r.hops(x.GetRequest().GetHeaders())
 	for _, hop := range hops {
-		if !r.trusted.Contains(w.address) || len(w.chain) >= maxHops {
+		if !trusted.Contains(w.address) || len(w.chain) >= maxHops {
 			break
 		}
 		address, ok := parseAddress(hop)
 		if !ok {
 			break
 		}
-		w.step(address, source)
+		w.step(address, by)
 	}
 	return w.client()
 }

@@ -21,6 +21,13 @@ func trusted(t testing.TB, ranges ...string) config.CIDRs {
 	return list
 }
 
+func resolver(t testing.TB, ranges ...string) *Resolver {
+	t.Helper()
+	r, err := New(trusted(t, ranges...), Headers())
+	require.NoError(t, err)
+	return r
+}
+
 func exchange(peer string, lines ...string) *trafficv1.Exchange {
 	x := &trafficv1.Exchange{Request: &trafficv1.Request{}, Connection: &trafficv1.Connection{}}
 	if peer != "" {
@@ -92,7 +99,7 @@ func TestResolve(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := New(trusted(t, "10.0.0.0/8", "fd00::/8")).Resolve(exchange(c.peer, c.lines...))
+			got := resolver(t, "10.0.0.0/8", "fd00::/8").Resolve(exchange(c.peer, c.lines...))
 			require.Equal(t, c.want, got.GetAddress())
 			require.Equal(t, c.source, got.GetSource())
 			require.Equal(t, c.chain, strings.Join(got.GetChain(), " "))
@@ -103,21 +110,21 @@ func TestResolve(t *testing.T) {
 func TestTrustedFillerIsBounded(t *testing.T) {
 	t.Parallel()
 	x := exchange("10.0.0.1", "X-Forwarded-For: 1.1.1.1, "+strings.Repeat("10.0.0.9, ", 100)+"10.0.0.2")
-	require.Len(t, New(trusted(t, "10.0.0.0/8")).Resolve(x).GetChain(), maxHops)
+	require.Len(t, resolver(t, "10.0.0.0/8").Resolve(x).GetChain(), maxHops)
 }
 
 func TestAnUnknownValueEndsTheWalk(t *testing.T) {
 	t.Parallel()
 	x := exchange("10.0.0.1", "x-forwarded-for: 1.1.1.1", "x-forwarded-for: ")
 	x.Request.Headers[1].Unknown = true
-	require.Equal(t, "10.0.0.1", New(trusted(t, "10.0.0.0/8")).Resolve(x).GetAddress())
+	require.Equal(t, "10.0.0.1", resolver(t, "10.0.0.0/8").Resolve(x).GetAddress())
 }
 
 func TestProxyProtocol(t *testing.T) {
 	t.Parallel()
 	x := exchange("10.0.0.1", "X-Forwarded-For: 1.1.1.1")
 	x.Connection.Proxy = &trafficv1.ProxyProtocol{Source: &trafficv1.SocketAddress{Ip: []byte{203, 0, 113, 5}}}
-	r := New(trusted(t, "10.0.0.0/8"))
+	r := resolver(t, "10.0.0.0/8")
 	got := r.Resolve(x)
 	require.Equal(t, "203.0.113.5", got.GetAddress(), "the header is a stranger's")
 	require.Equal(t, trafficv1.Client_SOURCE_PROXY_PROTOCOL, got.GetSource())
@@ -138,7 +145,7 @@ func FuzzResolve(f *testing.F) {
 		f.Add("X-Real-IP", seed)
 	}
 	ranges := trusted(f, "10.0.0.0/8", "fd00::/8")
-	resolver := New(ranges)
+	resolver := resolver(f, "10.0.0.0/8", "fd00::/8")
 	f.Fuzz(func(t *testing.T, name, value string) {
 		x := exchange("10.0.0.1")
 		x.Request.Headers = []*trafficv1.Header{{Name: []byte(name), Value: []byte(value)}, {Name: []byte(name), Value: []byte(value)}}
@@ -163,7 +170,7 @@ func FuzzResolve(f *testing.F) {
 
 func BenchmarkResolve(b *testing.B) {
 	x := exchange("10.0.0.1", "Host: shop", "User-Agent: x", "Accept: */*", "X-Forwarded-For: 198.51.100.7, 10.0.0.2")
-	r := New(trusted(b, "10.0.0.0/8"))
+	r := resolver(b, "10.0.0.0/8")
 	b.ReportAllocs()
 	for b.Loop() {
 		r.Resolve(x)

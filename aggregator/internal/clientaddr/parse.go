@@ -1,6 +1,7 @@
 package clientaddr
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 
@@ -10,43 +11,77 @@ import (
 // maxHeader bounds what is looked at, from the end: the nearest hops stand there.
 const maxHeader = 4096
 
-// headers gives the hops that the deciding header names, nearest first. A value that is not known stands as a hop
-// without an address, so that the walk ends there.
-func headers(list []*trafficv1.Header) ([]string, trafficv1.Client_Source) {
-	var forwardedFor, forwarded, realIP []string
-	for _, h := range list {
-		name := h.GetName()
-		var into *[]string
-		switch {
-		case equalFold(name, "x-forwarded-for"):
-			into = &forwardedFor
-		case equalFold(name, "forwarded"):
-			into = &forwarded
-		case equalFold(name, "x-real-ip"):
-			into = &realIP
-		default:
+// source is a header that names hops.
+type source struct {
+	// name is in lower case.
+	name string
+	by   trafficv1.Client_Source
+}
+
+var sources = []source{
+	{"x-forwarded-for", trafficv1.Client_SOURCE_X_FORWARDED_FOR},
+	{"forwarded", trafficv1.Client_SOURCE_FORWARDED},
+	{"x-real-ip", trafficv1.Client_SOURCE_X_REAL_IP},
+}
+
+// Headers are the names of all headers that can count, in the order of their usual precedence: proxies append to the first,
+// and pass the others through.
+func Headers() []string {
+	names := make([]string, 0, len(sources))
+	for _, s := range sources {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+func sourceOf(name string) (source, error) {
+	for _, s := range sources {
+		if strings.EqualFold(s.name, name) {
+			return s, nil
+		}
+	}
+	return source{}, fmt.Errorf("%q names no client: want some of %s", name, strings.Join(Headers(), ", "))
+}
+
+// hops gives the hops that the deciding header names, nearest first. A value that is not known stands as a hop without an
+// address, so that the walk ends there.
+func (r *Resolver) hops(list []*trafficv1.Header) ([]string, trafficv1.Client_Source) {
+	for _, s := range r.headers {
+		var lines []string
+		for _, h := range list {
+			switch {
+			case !equalFold(h.GetName(), s.name):
+			case h.GetUnknown():
+				lines = append(lines, "unknown")
+			default:
+				lines = append(lines, string(h.GetValue()))
+			}
+		}
+		if len(lines) == 0 {
 			continue
 		}
-		value := string(h.GetValue())
-		if h.GetUnknown() {
-			value = "unknown"
-		}
-		*into = append(*into, value)
+		return s.parse(lines), s.by
 	}
-	switch {
-	case len(forwardedFor) > 0:
-		return elements(tail(forwardedFor), ',', false), trafficv1.Client_SOURCE_X_FORWARDED_FOR
-	case len(forwarded) > 0:
+	return nil, trafficv1.Client_SOURCE_UNSPECIFIED
+}
+
+func (s source) parse(lines []string) []string {
+	switch s.by {
+	case trafficv1.Client_SOURCE_X_REAL_IP:
+		if len(lines) > 1 {
+			// Two contradict each other: one of them is the client's.
+			return nil
+		}
+		return lines
+	case trafficv1.Client_SOURCE_FORWARDED:
 		var hops []string
-		for _, element := range elements(tail(forwarded), ',', true) {
+		for _, element := range elements(tail(lines), ',', true) {
 			hops = append(hops, forParameter(element))
 		}
-		return hops, trafficv1.Client_SOURCE_FORWARDED
-	case len(realIP) == 1:
-		return realIP, trafficv1.Client_SOURCE_X_REAL_IP
+		return hops
+	default:
+		return elements(tail(lines), ',', false)
 	}
-	// Two X-Real-IP contradict each other: one of them is the client's.
-	return nil, trafficv1.Client_SOURCE_UNSPECIFIED
 }
 
 // tail joins the lines of one header as RFC 9110 does, and keeps its end.

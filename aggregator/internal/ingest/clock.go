@@ -3,7 +3,10 @@ package ingest
 import (
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	aggregatorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/aggregator/v1"
+	statusv1 "github.com/sidelight/sidelight/proto/gen/sidelight/status/v1"
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
 
@@ -12,6 +15,8 @@ const (
 	ahead = time.Second
 	// behind is how old an exchange may be: an agent's buffer holds minutes.
 	behind = 24 * time.Hour
+	// slowHello is how long a hello may have been on its way.
+	slowHello = time.Minute
 )
 
 // clock turns an agent's times into the aggregator's.
@@ -27,10 +32,51 @@ func measure(now time.Time, hello *aggregatorv1.Hello) clock {
 	return clock{at: now, mono: hello.GetMonoNs(), wall: now.Sub(hello.GetWall().AsTime())}
 }
 
+// watched turns a heartbeat's time into the aggregator's, never ahead of now. A heartbeat tells of something that was before
+// it was sent: where it seems to lie ahead, the hello had been longer on its way, and the clock is set right by that.
+func (c *clock) watched(mono uint64, now time.Time) (time.Time, bool) {
+	if mono == 0 || c.mono == 0 {
+		return time.Time{}, false
+	}
+	at := c.at.Add(time.Duration(int64(mono - c.mono)))
+	early := at.Sub(now)
+	switch {
+	case early > slowHello || early < -behind:
+		return time.Time{}, false
+	case early > 0:
+		c.at = c.at.Add(-early)
+		c.wall -= early
+		return now, true
+	}
+	return at, true
+}
+
+// local turns a time on the agent's wall clock into the aggregator's, not ahead of now; nil stays nil, and so becomes what
+// is no time.
+func (c *clock) local(t *timestamppb.Timestamp, now time.Time) *timestamppb.Timestamp {
+	if t == nil || !t.IsValid() {
+		return nil
+	}
+	at := t.AsTime().Add(c.wall)
+	if at.After(now) {
+		at = now
+	}
+	return timestamppb.New(at)
+}
+
+// report turns the times of an agent's report into the aggregator's, but for the start of its life, which names it.
+func (c *clock) report(s *statusv1.PartStatus, now time.Time) {
+	s.ReportedAt = c.local(s.GetReportedAt(), now)
+	s.WatchedFrom = c.local(s.GetWatchedFrom(), now)
+	for _, b := range s.GetBlindIntervals() {
+		b.From, b.To = c.local(b.GetFrom(), now), c.local(b.GetTo(), now)
+	}
+}
+
 // observed is when the request's first byte was there, by the aggregator's clock. The monotonic time is taken where
 // there is one: it does not jump when somebody sets the agent's clock. What replays a recording keeps its own time.
 // A time that cannot be becomes now, and false is returned.
-func (c clock) observed(x *trafficv1.Exchange, now time.Time) (time.Time, bool) {
+func (c *clock) observed(x *trafficv1.Exchange, now time.Time) (time.Time, bool) {
 	t := x.GetTimes()
 	start := t.GetRequestStart()
 	var at time.Time

@@ -47,3 +47,34 @@ func TestObserved(t *testing.T) {
 		})
 	}
 }
+
+func TestWatched(t *testing.T) {
+	t.Parallel()
+	noon := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	for name, tc := range map[string]struct {
+		mono      uint64
+		now       time.Time
+		want      time.Time
+		plausible bool
+	}{
+		"behind":                        {995e9, noon.Add(time.Second), noon.Add(-5 * time.Second), true},
+		"before the stream began":       {400e9, noon, noon.Add(-10 * time.Minute), true},
+		"ahead: the hello was slow":     {1005e9, noon.Add(2 * time.Second), noon.Add(2 * time.Second), true},
+		"far ahead":                     {2000e9, noon, time.Time{}, false},
+		"farther than time goes":        {1<<63 + 1000e9, noon, time.Time{}, false},
+		"days behind":                   {1, noon.Add(48 * time.Hour), time.Time{}, false},
+		"nothing was watched":           {0, noon, time.Time{}, false},
+		"wrapped as if before the boot": {^uint64(0), noon, noon.Add(-1000*time.Second - 1), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := measure(noon, &aggregatorv1.Hello{Wall: timestamppb.New(noon), MonoNs: 1000e9})
+			got, plausible := c.watched(tc.mono, tc.now)
+			require.Equal(t, tc.plausible, plausible)
+			require.Equal(t, tc.want, got)
+		})
+	}
+	none := measure(noon, &aggregatorv1.Hello{Wall: timestamppb.New(noon)})
+	_, plausible := none.watched(5e9, noon)
+	require.False(t, plausible, "without the hello's own there is nothing to reckon from")
+}

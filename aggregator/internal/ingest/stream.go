@@ -10,29 +10,33 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	aggregatorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/aggregator/v1"
+	policyv1 "github.com/sidelight/sidelight/proto/gen/sidelight/policy/v1"
 
 	"github.com/sidelight/sidelight/internal/logkey"
-	"github.com/sidelight/sidelight/internal/rpc"
-	"github.com/sidelight/sidelight/internal/tlsreload"
 
-	"github.com/sidelight/sidelight/aggregator/internal/route"
+	agents "github.com/sidelight/sidelight/aggregator/internal/status"
 )
 
 // stream is one agent's stream. One task reads it; another, the RPC's own, writes to it.
 type stream struct {
 	service *Service
 	wire    grpc.BidiStreamingServer[aggregatorv1.MirrorRequest, aggregatorv1.MirrorResponse]
-	node    string
-	clock   clock
+	// What hello said. Only the reader uses the clock.
+	node  string
+	life  agents.Life
+	clock clock
 	// slots is full while too many batches have no acknowledgement on the wire.
 	slots chan struct{}
 	// ended carries why reading ended.
 	ended chan error
 
 	mu sync.Mutex
+	// greeted: hello was taken and answered; over: the RPC has ended.
+	greeted, over bool
+	// policy is the one that the agent was told.
+	policy *policyv1.AgentPolicy
 	// pending counts batches that are not judged yet; answers are acknowledgements not sent yet.
 	pending int
 	answers []*aggregatorv1.Ack
@@ -79,13 +83,24 @@ func (st *stream) serve(ctx context.Context) error {
 	}
 }
 
-// flush sends what is to be acknowledged and tells whether nothing more is awaited.
+// flush sends what is to be obeyed and acknowledged, and tells whether nothing more is awaited.
 func (st *stream) flush() (settled bool, err error) {
 	st.mu.Lock()
 	answers := st.answers
 	st.answers = nil
 	settled = st.pending == 0
+	policy := st.service.policy.Load()
+	if !st.greeted || policy == st.policy {
+		policy = nil
+	} else {
+		st.policy = policy
+	}
 	st.mu.Unlock()
+	if policy != nil {
+		if err := st.wire.Send(&aggregatorv1.MirrorResponse{Message: &aggregatorv1.MirrorResponse_Policy{Policy: policy}}); err != nil {
+			return false, err
+		}
+	}
 	for _, ack := range answers {
 		if err := st.wire.Send(&aggregatorv1.MirrorResponse{Message: &aggregatorv1.MirrorResponse_Ack{Ack: ack}}); err != nil {
 			return false, err
@@ -116,7 +131,10 @@ func (st *stream) receive(ctx context.Context) error {
 		case *aggregatorv1.MirrorRequest_Batch:
 			err = st.take(ctx, m.Batch)
 		case *aggregatorv1.MirrorRequest_Status:
-			st.service.deps.Statuses.FromAgent(st.node, m.Status)
+			st.clock.report(m.Status, st.service.deps.Now())
+			st.service.deps.Agents.Reported(st.life, m.Status)
+		case *aggregatorv1.MirrorRequest_Heartbeat:
+			st.heartbeat(m.Heartbeat)
 		case *aggregatorv1.MirrorRequest_Hello:
 			err = status.Error(codes.InvalidArgument, "a second hello: open another stream")
 		default:
@@ -144,67 +162,56 @@ func (st *stream) greet(hello *aggregatorv1.Hello) error {
 	if hello.GetNode() == "" || !hello.GetWall().IsValid() {
 		return status.Error(codes.InvalidArgument, "hello must name the node and the agent's wall clock")
 	}
+	if err := st.service.mayName(st.wire.Context(), hello.GetNode()); err != nil {
+		return err
+	}
 	st.node = hello.GetNode()
+	st.life = agents.LifeOf(st.node, hello.GetStartedAt())
 	st.clock = measure(st.service.deps.Now(), hello)
 	st.service.deps.Log.Debug("agent connected", "node", st.node, logkey.Version, hello.GetVersion(),
 		logkey.Identity, identities(st.wire.Context()), "clock_offset", st.clock.wall)
 	// The agent counts as connected from here on, though nothing is to be acknowledged yet.
-	return st.wire.SendHeader(nil)
-}
-
-func identities(ctx context.Context) []string {
-	if certificate := rpc.PeerCertificate(ctx); certificate != nil {
-		return tlsreload.PeerIdentities(certificate)
-	}
-	return nil
-}
-
-// take hands a batch on; it waits while there is no room for it.
-func (st *stream) take(ctx context.Context, b *aggregatorv1.Batch) error {
-	s := st.service
-	sizes, total := make([]int64, len(b.GetExchanges())), int64(overhead)
-	for i, x := range b.GetExchanges() {
-		sizes[i] = int64(proto.Size(x))
-		total += sizes[i] + overhead
-	}
-	select {
-	case st.slots <- struct{}{}:
-	case <-ctx.Done():
-		return status.FromContextError(ctx.Err()).Err()
-	}
-	release, err := s.reserve(ctx, total)
-	if err != nil {
-		return status.FromContextError(err).Err()
-	}
-	select {
-	case <-s.stopped:
-		// The agent sends it again, elsewhere.
-		release()
-		<-st.slots
-		return nil
-	default:
-	}
-	s.Batches.Add(1)
-	s.Exchanges.Add(int64(len(sizes)))
-	open := &batch{stream: st, sequence: b.GetSequence(), release: release}
-	items := make([]route.Item, 0, len(sizes))
-	now := s.deps.Now()
-	for i, x := range b.GetExchanges() {
-		if reason := st.prepare(x, sizes[i], now); reason != "" {
-			s.deps.Losses.Add("ingest", reason, 1)
-			open.refused++
-			continue
-		}
-		items = append(items, route.Item{Exchange: x, Size: sizes[i], Done: open.done})
+	if err := st.wire.SendHeader(nil); err != nil {
+		return err
 	}
 	st.mu.Lock()
-	st.pending++
-	st.mu.Unlock()
-	open.left = len(items)
-	if len(items) == 0 {
-		open.answer()
-		return nil
+	defer st.mu.Unlock()
+	if st.over {
+		return status.Error(codes.Canceled, "the stream has ended")
 	}
-	s.deps.Router.Submit(items)
+	st.greeted = true
+	st.service.deps.Agents.Opened(st.life, hello.GetVersion())
+	st.signal()
 	return nil
+}
+
+// heartbeat notes how far the agent has watched. One that tells no possible time tells nothing.
+func (st *stream) heartbeat(h *aggregatorv1.Heartbeat) {
+	if h.GetWatchedUntilMonoNs() == 0 {
+		// Nothing is watched yet.
+		return
+	}
+	until, plausible := st.clock.watched(h.GetWatchedUntilMonoNs(), st.service.deps.Now())
+	if !plausible {
+		st.service.deps.Losses.Add("ingest", "implausible_heartbeat", 1)
+		return
+	}
+	st.service.deps.Agents.Watched(st.life, until)
+}
+
+// close is called when the RPC has ended; the reader may be a moment behind.
+func (st *stream) close() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.over = true
+	if st.greeted {
+		st.service.deps.Agents.Closed(st.life)
+	}
+}
+
+func (st *stream) signal() {
+	select {
+	case st.ready <- struct{}{}:
+	default:
+	}
 }

@@ -18,69 +18,115 @@ const (
 	patience = 5
 	// maxProbes bounds the groups that are tried by themselves while nothing is judged.
 	maxProbes = 16
-	// suspectWorkers leaves workers to the others, whatever a suspect does to the processor.
-	suspectWorkers = workers / 2
+	// fine is how long ago something was judged at most for the processor to count as fine with others.
+	fine = time.Second
+	// slow is a failure that took so long that finding its cause by halves would take too long.
+	slow     = 500 * time.Millisecond
+	slowWays = 16
 )
 
-// suspect is a group of exchanges with which a call failed in a way that may lie in them. It is halved until the one is
-// found, so that a request that breaks the processor holds up nothing but itself.
+// suspect is a group of exchanges with which a call failed in a way that may lie in them. It is divided until the ones
+// are found, so that a request that breaks the processor, or cannot be committed, holds up nothing but itself.
 type suspect struct {
 	items []Item
 	// fresh: it was never called before.
 	fresh bool
-	// judged is the router's counter before the first call: when it has grown, the processor is fine with others.
+	// judged is the router's counter when the group was made: when it has grown, the processor is fine with others.
 	judged int64
+	// level counts divisions in a row while nothing was judged.
+	level int
 	// alone counts failures of a group of one; aloneSince is the counter at the first of them.
 	alone      int
 	aloneSince int64
-	due        time.Time
+	// scout: it goes for all that are held.
+	scout bool
+	due   time.Time
 }
 
-// blame tells whether an answer may lie in what was sent. All other failures are the processor's own state, or the way to it.
-func blame(code codes.Code) (halve, refuse bool) {
+// blame tells whether an answer may lie in what was sent, and whether such an exchange may be refused in the end. All
+// other failures are the processor's own state, or the way to it.
+func blame(code codes.Code) (divide, refuse bool) {
 	switch code {
 	case codes.Internal, codes.InvalidArgument, codes.Unknown, codes.OutOfRange, codes.DataLoss:
 		return true, true
-	case codes.DeadlineExceeded, codes.ResourceExhausted:
-		// Less may do; but slowness and load refuse nothing.
+	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Aborted:
+		// Hits that cannot be committed now are Unavailable, and exchanges without hits need not wait for them; less may
+		// do where time or room is short. None of it is a reason to refuse.
 		return true, false
 	default:
 		return false, false
 	}
 }
 
-func (r *Router) failed(s suspect, err error) {
-	halve, refuse := blame(status.Code(err))
+func (r *Router) failed(s suspect, err error, took time.Duration) {
+	divide, refuse := blame(status.Code(err))
 	now, judged := time.Now(), r.Judged.Load()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	others := judged > s.judged || now.Sub(r.lastJudged) < fine
 	// When nothing at all is judged, few groups are probes enough.
-	mayLieInIt := halve && (judged > s.judged || len(r.suspects) < maxProbes)
-	if s.fresh || !mayLieInIt {
+	mayLieInIt := divide && (others || s.scout || len(r.suspects) < maxProbes)
+	if s.fresh && !others || !mayLieInIt {
 		r.stumble(now, err)
 	}
 	switch {
 	case !mayLieInIt:
 		// Back to the front, to be put into calls anew.
-		r.fresh = append(slices.Clone(s.items), r.fresh...)
+		if s.scout {
+			r.held.busy = false
+		}
+		r.fresh.unshift(s.items)
 	case len(s.items) > 1:
-		half, due := len(s.items)/2, now.Add(pause(0))
-		r.suspects = append(r.suspects,
-			suspect{items: slices.Clone(s.items[:half]), judged: s.judged, due: due},
-			suspect{items: slices.Clone(s.items[half:]), judged: s.judged, due: due})
+		r.divide(s, now, others, took)
+	case refuse:
+		r.retryAlone(s, now, judged, err)
 	default:
-		if s.fresh = false; s.alone == 0 {
-			s.aloneSince = judged
-		}
-		if s.alone++; refuse && s.alone >= patience && judged > s.aloneSince {
-			r.refuse(s, err)
-			break
-		}
-		s.due = now.Add(pause(s.alone))
-		r.suspects = append(r.suspects, s)
+		r.held.add(s, now)
 	}
-	// A worker that waits must learn of the new times.
-	r.signal()
+	// Those who wait must learn of the new times.
+	signal(r.wakeWorker)
+	signal(r.wakeProber)
+}
+
+// divide makes smaller groups. While nothing is judged, one exchange taken at random goes alone, too: where many cannot
+// be committed, it is the quickest way to see that others can.
+func (r *Router) divide(s suspect, now time.Time, others bool, took time.Duration) {
+	next := suspect{judged: r.Judged.Load(), due: now.Add(pause(0) / 4)}
+	items := slices.Clone(s.items)
+	if !others {
+		next.level = s.level + 1
+		next.due = now.Add(pause(s.level))
+		at := rand.IntN(len(items))
+		probe := next
+		probe.items = []Item{items[at]}
+		r.suspects = append(r.suspects, probe)
+		items = slices.Delete(items, at, at+1)
+	}
+	ways := 2
+	if took >= slow {
+		ways = slowWays
+	}
+	for part := range slices.Chunk(items, (len(items)+ways-1)/ways) {
+		group := next
+		group.items = slices.Clone(part)
+		r.suspects = append(r.suspects, group)
+	}
+}
+
+// retryAlone tries one exchange again, and refuses it when it fails on while others are judged.
+func (r *Router) retryAlone(s suspect, now time.Time, judged int64, err error) {
+	if s.scout {
+		r.held.busy, s.scout = false, false
+	}
+	if s.fresh = false; s.alone == 0 {
+		s.aloneSince = judged
+	}
+	if s.alone++; s.alone >= patience && judged > s.aloneSince {
+		r.refuse(s, err)
+		return
+	}
+	s.due, s.judged = now.Add(pause(s.alone)), judged
+	r.suspects = append(r.suspects, s)
 }
 
 // stumble makes fresh calls wait, longer each time. Calls that failed together are one failure.
@@ -104,29 +150,31 @@ func (r *Router) refuse(s suspect, err error) {
 	}
 }
 
-func (r *Router) succeeded() {
+func (r *Router) succeeded(s suspect) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.attempt > 0 {
 		r.deps.Log.Info("the processor answers again")
 	}
-	r.attempt, r.resumes = 0, time.Time{}
-	r.signal()
+	r.attempt, r.resumes, r.lastJudged = 0, time.Time{}, time.Now()
+	if s.scout {
+		r.fresh.unshift(r.held.free())
+	}
+	signal(r.wakeWorker)
+	signal(r.wakeProber)
 }
 
-// dueSuspect takes the first group whose time has come, or says when one will.
-func (r *Router) dueSuspect(now time.Time) (suspect, time.Duration) {
+// nextSuspect takes the first group whose time has come, or a scout, or says when there will be one.
+func (r *Router) nextSuspect(now time.Time) (suspect, time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	wait := time.Duration(0)
-	if r.probing >= suspectWorkers {
-		return suspect{}, 0
-	}
 	for i, s := range r.suspects {
 		left := s.due.Sub(now)
 		if left <= 0 {
 			r.suspects = slices.Delete(r.suspects, i, i+1)
-			r.probing++
-			if len(r.suspects) > 0 || len(r.fresh) > 0 {
-				r.signal()
+			if len(r.suspects) > 0 {
+				signal(r.wakeProber)
 			}
 			return s, 0
 		}
@@ -134,7 +182,16 @@ func (r *Router) dueSuspect(now time.Time) (suspect, time.Duration) {
 			wait = left
 		}
 	}
-	return suspect{}, wait
+	if r.held.busy || len(r.held.items) == 0 {
+		return suspect{}, wait
+	}
+	if left := r.held.due.Sub(now); left > 0 {
+		if wait == 0 || left < wait {
+			wait = left
+		}
+		return suspect{}, wait
+	}
+	return r.held.take(r.Judged.Load()), 0
 }
 
 // pause doubles with each attempt, and is spread so that replicas do not knock together.

@@ -4,7 +4,6 @@ package route
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,8 +21,10 @@ const (
 	maxCall = 1 << 20
 	// maxCallItems keeps a call's answer and its time small.
 	maxCallItems = 1024
-	// workers is how many calls are under way at once.
+	// workers is how many calls with fresh exchanges are under way at once.
 	workers = 8
+	// probers is the same for calls that look for what made others fail, whatever that does to the processor.
+	probers = 16
 	// callTimeout is how long the processor may take before the call is made again.
 	callTimeout = 30 * time.Second
 )
@@ -32,6 +33,8 @@ const (
 type Item struct {
 	Exchange *trafficv1.Exchange
 	Size     int64
+	// Source is who it comes from; sources take turns.
+	Source string
 	// Done is called once, when it was judged or, after all else failed, refused. It must not wait.
 	Done func(refused bool)
 }
@@ -57,41 +60,48 @@ type Router struct {
 
 	mu sync.Mutex
 	// fresh waits to be put into calls.
-	fresh []Item
-	// suspects are parts of calls that failed by what was in them; they go on by themselves.
+	fresh lines
+	// suspects are parts of calls that failed by what may be in them; they go on by themselves.
 	suspects []suspect
-	// probing counts calls with suspects that are under way.
-	probing int
+	held     held
 	// attempt counts failures in a row of the processor as a whole; until resumes, no fresh call is made.
 	attempt int
 	resumes time.Time
-	wake    chan struct{}
+	// lastJudged is when a call last succeeded.
+	lastJudged time.Time
+	// wakeWorker and wakeProber have tokens when there may be something to do.
+	wakeWorker, wakeProber chan struct{}
 }
 
 // New makes a router that does nothing until Run.
-func New(deps Deps) *Router { return &Router{deps: deps, wake: make(chan struct{}, workers)} }
+func New(deps Deps) *Router {
+	return &Router{deps: deps, wakeWorker: make(chan struct{}, workers), wakeProber: make(chan struct{}, probers)}
+}
 
 // Submit adds exchanges. It never waits.
 func (r *Router) Submit(items []Item) {
 	r.mu.Lock()
-	r.fresh = append(r.fresh, items...)
+	r.fresh.push(items)
 	r.mu.Unlock()
-	r.signal()
+	signal(r.wakeWorker)
 }
 
 // Run makes calls until ctx ends. What is not judged then stays unanswered: the agents send it again.
 func (r *Router) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for range workers {
-		wg.Go(func() { r.work(ctx) })
+		wg.Go(func() { r.work(ctx, r.nextFresh, r.wakeWorker) })
+	}
+	for range probers {
+		wg.Go(func() { r.work(ctx, r.nextSuspect, r.wakeProber) })
 	}
 	wg.Wait()
 	return nil
 }
 
-func (r *Router) work(ctx context.Context) {
+func (r *Router) work(ctx context.Context, next func(time.Time) (suspect, time.Duration), wake <-chan struct{}) {
 	for ctx.Err() == nil {
-		call, wait := r.next(time.Now())
+		call, wait := next(time.Now())
 		if len(call.items) > 0 {
 			r.call(ctx, call)
 			continue
@@ -102,39 +112,25 @@ func (r *Router) work(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-r.wake:
+		case <-wake:
 		case <-timer:
 		}
 	}
 }
 
-// next gives the exchanges of one call, or says how long to wait for some; 0 = until something comes.
-func (r *Router) next(now time.Time) (suspect, time.Duration) {
+// nextFresh gives the exchanges of one call, or says how long to wait for some; 0 = until something comes.
+func (r *Router) nextFresh(now time.Time) (suspect, time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s, wait := r.dueSuspect(now)
-	if len(s.items) > 0 {
-		return s, 0
-	}
-	if len(r.fresh) == 0 {
-		return suspect{}, wait
+	if r.fresh.items == 0 {
+		return suspect{}, 0
 	}
 	if pause := r.resumes.Sub(now); pause > 0 {
-		if wait == 0 || pause < wait {
-			wait = pause
-		}
-		return suspect{}, wait
+		return suspect{}, pause
 	}
-	n, size := 0, int64(0)
-	for n < len(r.fresh) && n < maxCallItems && (n == 0 || size+r.fresh[n].Size <= maxCall) {
-		size += r.fresh[n].Size
-		n++
-	}
-	items := slices.Clone(r.fresh[:n])
-	clear(r.fresh[:n])
-	r.fresh = r.fresh[n:]
-	if len(r.fresh) > 0 {
-		r.signal()
+	items := r.fresh.take(maxCallItems, maxCall)
+	if r.fresh.items > 0 {
+		signal(r.wakeWorker)
 	}
 	return suspect{items: items, fresh: true, judged: r.Judged.Load()}, 0
 }
@@ -144,50 +140,41 @@ func (r *Router) call(ctx context.Context, s suspect) {
 	for i, item := range s.items {
 		request.Exchanges[i] = item.Exchange
 	}
+	begin := time.Now()
 	callCtx, cancel := context.WithTimeout(ctx, callTimeout)
 	response, err := r.deps.Processor.Inspect(callCtx, request)
 	cancel()
 	r.Calls.Add(1)
-	if !s.fresh {
-		r.probed()
-	}
 	if err != nil {
 		r.Failures.Add(1)
 		// On a stop all stays as it is: nobody is told that it was judged.
 		if ctx.Err() == nil {
-			r.failed(s, err)
+			r.failed(s, err, time.Since(begin))
 		}
 		return
 	}
 	r.Judged.Add(int64(len(s.items)))
-	r.succeeded()
+	r.succeeded(s)
 	for _, item := range s.items {
 		item.Done(false)
 	}
 	r.deps.Judged(response.GetSummaries())
 }
 
-func (r *Router) probed() {
-	r.mu.Lock()
-	r.probing--
-	r.mu.Unlock()
-	r.signal()
-}
-
 // Waiting counts exchanges that are in no call.
 func (r *Router) Waiting() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := len(r.fresh)
+	n := r.fresh.items + len(r.held.items)
 	for _, s := range r.suspects {
 		n += len(s.items)
 	}
 	return n
 }
 
-func (r *Router) signal() {
+func signal(wake chan<- struct{}) {
 	select {
-	case r.wake <- struct{}{}:
+	case wake <- struct{}{}:
 	default:
 	}
 }

@@ -22,6 +22,8 @@ const (
 	own     = 10 * time.Second
 	look    = time.Second
 	timeout = 5 * time.Second
+	// lastWords bounds what a stop waits for.
+	lastWords = time.Second
 	// maxParts keeps a report well under what a call may carry.
 	maxParts = 200
 )
@@ -37,8 +39,10 @@ type Deps struct {
 	Self     *statusv1.PartStatus
 	Ready    func() error
 	Counters func() []*statusv1.Counter
-	Losses   *losses.Losses
-	Log      *slog.Logger
+	// Policy is the sequence in force, and why a newer one was refused.
+	Policy func() (sequence uint64, refused string)
+	Losses *losses.Losses
+	Log    *slog.Logger
 }
 
 // Status reports.
@@ -50,36 +54,46 @@ type Status struct {
 // New makes a status that does nothing until Run.
 func New(agents *Agents, deps Deps) *Status { return &Status{deps: deps, agents: agents} }
 
-// Run reports until ctx ends.
+// Run reports until ctx ends, and then once more of agents: that their streams have ended.
 func (s *Status) Run(ctx context.Context) error {
 	ticker := time.NewTicker(look)
 	defer ticker.Stop()
 	var last time.Time
 	for {
-		parts := s.agents.take()
-		mine := time.Since(last) >= own
-		if mine {
+		s.passOn(ctx, timeout)
+		if time.Since(last) >= own {
 			last = time.Now()
-			parts = append(parts, s.Now())
-		}
-		for chunk := range slices.Chunk(parts, maxParts) {
-			s.report(ctx, chunk)
+			s.report(ctx, timeout, []*statusv1.PartStatus{s.Now()})
 		}
 		select {
 		case <-ctx.Done():
+			s.passOn(context.WithoutCancel(ctx), lastWords)
 			return nil
 		case <-ticker.C:
 		}
 	}
 }
 
-func (s *Status) report(ctx context.Context, parts []*statusv1.PartStatus) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+func (s *Status) passOn(ctx context.Context, within time.Duration) {
+	for chunk := range slices.Chunk(s.agents.take(time.Now()), maxParts) {
+		parts := make([]*statusv1.PartStatus, len(chunk))
+		for i, t := range chunk {
+			parts[i] = t.part
+		}
+		if !s.report(ctx, within, parts) {
+			s.agents.putBack(chunk)
+		}
+	}
+}
+
+func (s *Status) report(ctx context.Context, within time.Duration, parts []*statusv1.PartStatus) bool {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	if _, err := s.deps.Cloudsync.Report(ctx, &cloudsyncv1.ReportRequest{Parts: parts}); err != nil {
-		s.agents.putBack(parts)
-		s.deps.Log.Debug("status was not taken; the next report replaces it", logkey.Error, err)
+		s.deps.Log.Debug("status was not taken; it is told again", logkey.Error, err)
+		return false
 	}
+	return true
 }
 
 // Now is the state of this moment.
@@ -92,6 +106,7 @@ func (s *Status) Now() *statusv1.PartStatus {
 	if err := s.deps.Ready(); err != nil {
 		p.Ready, p.NotReadyBecause = false, err.Error()
 	}
+	p.PolicySequence, p.PolicyRefusedBecause = s.deps.Policy()
 	for _, l := range s.deps.Losses.Snapshot() {
 		p.Losses = append(p.Losses, &statusv1.Loss{Place: l.Place, Reason: l.Reason, Count: l.Count})
 	}

@@ -8,6 +8,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	processorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/processor/v1"
+
+	"github.com/sidelight/sidelight/internal/filter"
 )
 
 const (
@@ -40,11 +42,16 @@ func (h *Hub) Publish(list []*processorv1.Summary) {
 		return
 	}
 	for _, s := range list {
-		size := int64(proto.Size(s))
+		// Measured for the first who wants it.
+		size := int64(-1)
 		for r := range h.readers {
-			if !r.attacksOnly || len(s.GetHits()) > 0 {
-				h.Dropped.Add(r.push(s, size))
+			if !r.wants(s) {
+				continue
 			}
+			if size < 0 {
+				size = int64(proto.Size(s))
+			}
+			h.Dropped.Add(r.push(s, size))
 		}
 	}
 }
@@ -52,13 +59,13 @@ func (h *Hub) Publish(list []*processorv1.Summary) {
 // Stop ends all readers.
 func (h *Hub) Stop() { h.once.Do(func() { close(h.stopped) }) }
 
-func (h *Hub) subscribe(attacksOnly bool) (*reader, bool) {
+func (h *Hub) subscribe(attacksOnly bool, f *filter.Filter) (*reader, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.readers) >= maxReaders {
 		return nil, false
 	}
-	r := &reader{attacksOnly: attacksOnly, arrived: make(chan struct{}, 1)}
+	r := &reader{attacksOnly: attacksOnly, filter: f, arrived: make(chan struct{}, 1)}
 	h.readers[r] = struct{}{}
 	return r, true
 }
@@ -79,7 +86,9 @@ func (h *Hub) Readers() int {
 // reader is what waits for one subscriber: the newest, since a live view that lags shows nothing live.
 type reader struct {
 	attacksOnly bool
-	arrived     chan struct{}
+	// filter is nil for all.
+	filter  *filter.Filter
+	arrived chan struct{}
 
 	mu      sync.Mutex
 	items   []waiting
@@ -90,6 +99,10 @@ type reader struct {
 type waiting struct {
 	summary *processorv1.Summary
 	size    int64
+}
+
+func (r *reader) wants(s *processorv1.Summary) bool {
+	return (!r.attacksOnly || len(s.GetHits()) > 0) && r.filter.Match(s)
 }
 
 // push adds a summary and gives up the oldest ones to make room; it says how many.
