@@ -28,6 +28,7 @@ func (s *Service) counters() []counter {
 		{"backpressure", "Batches that waited because the bound on pending bytes was reached.", false, s.ingest.Waits.Load},
 		{"inspect_calls", "Calls to the processor.", false, s.router.Calls.Load},
 		{"inspect_failures", "Calls to the processor that failed and were made again.", false, s.router.Failures.Load},
+		{"exchanges_not_kept", "Exchanges whose hits could not be kept yet; each time it is tried.", false, s.router.NotKept.Load},
 		{"tail_dropped", "Summaries that readers of the tail were too slow for.", false, s.hub.Dropped.Load},
 	}
 }

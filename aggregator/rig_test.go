@@ -2,6 +2,7 @@ package aggregator
 
 import (
 	"context"
+	"errors"
 	"encoding/binary"
 	"net"
 	"net/netip"
@@ -50,12 +51,18 @@ func (p *processor) Inspect(ctx context.Context, req *processorv1.InspectRequest
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err != nil {
+	var some notKept
+	if err != nil && !errors.As(err, &some) {
 		p.failed++
 		return nil, err
 	}
 	out := &processorv1.InspectResponse{}
-	for _, x := range req.GetExchanges() {
+	for i, x := range req.GetExchanges() {
+		if some != nil && some(number(x)) {
+			out.NotKept = append(out.NotKept, uint32(i))
+			out.Summaries = append(out.Summaries, &processorv1.Summary{})
+			continue
+		}
 		p.judged[number(x)] = x
 		s := &processorv1.Summary{ExchangeId: x.GetId()}
 		if number(x)%10 == 0 {
@@ -65,6 +72,11 @@ func (p *processor) Inspect(ctx context.Context, req *processorv1.InspectRequest
 	}
 	return out, nil
 }
+
+// notKept is an answer that names the exchanges whose hits could not be kept.
+type notKept func(n uint64) bool
+
+func (notKept) Error() string { return "not kept" }
 
 func (p *processor) set(answer func(context.Context, *processorv1.InspectRequest) error) {
 	p.mu.Lock()

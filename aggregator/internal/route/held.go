@@ -5,8 +5,8 @@ import "time"
 // scoutPause bounds the wait between two scouts: a hit should be durable soon after it can be.
 const scoutPause = time.Second
 
-// held are exchanges that failed alone for now: their hits cannot be committed. One of them at a time goes as a scout; when
-// it is judged, all go. So it costs the processor the same whether one is held or thousands.
+// held are exchanges whose hits could not be kept. One of them at a time goes as a scout; when it is kept, all go. So it costs
+// the processor the same whether one is held or thousands.
 type held struct {
 	items []Item
 	// busy: a scout is under way.
@@ -16,10 +16,10 @@ type held struct {
 	due      time.Time
 }
 
-// add holds a group of one that failed.
-func (h *held) add(s suspect, now time.Time) {
+// add holds what could not be kept.
+func (h *held) add(items []Item, scout bool, now time.Time) {
 	switch {
-	case s.scout:
+	case scout:
 		h.busy = false
 		h.failures++
 		h.due = now.Add(min(pause(h.failures), scoutPause))
@@ -27,8 +27,8 @@ func (h *held) add(s suspect, now time.Time) {
 		h.failures = 0
 		h.due = now.Add(pause(0))
 	}
-	// At the end: the next scout is another, in case this one can never be judged.
-	h.items = append(h.items, s.items...)
+	// At the end: the next scout is another, in case this one can never be kept.
+	h.items = append(h.items, items...)
 }
 
 func (h *held) take(judged int64) suspect {

@@ -2,14 +2,13 @@ package route
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // uncommitted answers as a processor does whose hits cannot be kept, for calls that hold a marked exchange.
@@ -17,7 +16,7 @@ func uncommitted(marked func(int) bool, takes time.Duration, until time.Time) fu
 	return func(_ context.Context, ids []int) error {
 		if time.Now().Before(until) && slices.ContainsFunc(ids, marked) {
 			time.Sleep(takes) //nolint:forbidigo // synctest's clock
-			return status.Error(codes.Unavailable, "hits could not be kept, send the batch again")
+			return notKept(marked)
 		}
 		time.Sleep(2 * time.Millisecond) //nolint:forbidigo // synctest's clock
 		return nil
@@ -34,8 +33,8 @@ func TestBenignExchangesAreNotHeldUpByWhatCannotBeCommitted(t *testing.T) {
 		"one":                {func(n int) bool { return n == 777 }, 0, 2 * time.Second},
 		"one in a hundred":   {func(n int) bool { return n%100 == 7 }, 0, 2 * time.Second},
 		"one in ten":         {func(n int) bool { return n%10 == 7 }, 0, 2 * time.Second},
-		"one that takes 5 s": {func(n int) bool { return n == 777 }, 5 * time.Second, 18 * time.Second},
-		"ten that take 5 s":  {func(n int) bool { return n%200 == 7 }, 5 * time.Second, 25 * time.Second},
+		"one that takes 2 s": {func(n int) bool { return n == 777 }, 2 * time.Second, 5 * time.Second},
+		"ten that take 2 s":  {func(n int) bool { return n%200 == 7 }, 2 * time.Second, 5 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -72,10 +71,10 @@ func TestOneThatCanNeverBeCommittedHoldsUpNoOther(t *testing.T) {
 		begin := time.Now()
 		for2Minutes := uncommitted(func(n int) bool { return n%10 == 7 }, 0, begin.Add(2*time.Minute))
 		r, stop := start(t, func(ctx context.Context, ids []int) error {
-			if slices.Contains(ids, 27) {
-				return status.Error(codes.Unavailable, "never")
-			}
-			return for2Minutes(ctx, ids)
+			err := for2Minutes(ctx, ids)
+			var some notKept
+			errors.As(err, &some)
+			return notKept(func(id int) bool { return id == 27 || some != nil && some(id) })
 		})
 		defer stop()
 		r.submit(0, 100, 100)

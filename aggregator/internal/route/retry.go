@@ -20,9 +20,6 @@ const (
 	maxProbes = 16
 	// fine is how long ago something was judged at most for the processor to count as fine with others.
 	fine = time.Second
-	// slow is a failure that took so long that finding its cause by halves would take too long.
-	slow     = 500 * time.Millisecond
-	slowWays = 16
 )
 
 // suspect is a group of exchanges with which a call failed in a way that may lie in them. It is divided until the ones
@@ -43,81 +40,59 @@ type suspect struct {
 	due   time.Time
 }
 
-// blame tells whether an answer may lie in what was sent, and whether such an exchange may be refused in the end. All
-// other failures are the processor's own state, or the way to it.
-func blame(code codes.Code) (divide, refuse bool) {
+// mayLieIn tells whether a failure may lie in what was sent. All other failures are the processor's own state, or the way
+// to it: hits that cannot be kept are no failure, the answer names them.
+func mayLieIn(code codes.Code) bool {
 	switch code {
 	case codes.Internal, codes.InvalidArgument, codes.Unknown, codes.OutOfRange, codes.DataLoss:
-		return true, true
-	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Aborted:
-		// Hits that cannot be committed now are Unavailable, and exchanges without hits need not wait for them; less may
-		// do where time or room is short. None of it is a reason to refuse.
-		return true, false
+		return true
 	default:
-		return false, false
+		return false
 	}
 }
 
-func (r *Router) failed(s suspect, err error, took time.Duration) {
-	divide, refuse := blame(status.Code(err))
+func (r *Router) failed(s suspect, err error) {
 	now, judged := time.Now(), r.Judged.Load()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	others := judged > s.judged || now.Sub(r.lastJudged) < fine
 	// When nothing at all is judged, few groups are probes enough.
-	mayLieInIt := divide && (others || s.scout || len(r.suspects) < maxProbes)
-	if s.fresh && !others || !mayLieInIt {
+	divide := mayLieIn(status.Code(err)) && (others || len(r.suspects) < maxProbes)
+	if s.fresh && !others || !divide {
 		r.stumble(now, err)
 	}
 	switch {
-	case !mayLieInIt:
+	case s.scout:
+		r.held.add(s.items, true, now)
+	case !divide:
 		// Back to the front, to be put into calls anew.
-		if s.scout {
-			r.held.busy = false
-		}
 		r.fresh.unshift(s.items)
 	case len(s.items) > 1:
-		r.divide(s, now, others, took)
-	case refuse:
-		r.retryAlone(s, now, judged, err)
+		r.divide(s, now, others)
 	default:
-		r.held.add(s, now)
+		r.retryAlone(s, now, judged, err)
 	}
 	// Those who wait must learn of the new times.
 	signal(r.wakeWorker)
 	signal(r.wakeProber)
 }
 
-// divide makes smaller groups. While nothing is judged, one exchange taken at random goes alone, too: where many cannot
-// be committed, it is the quickest way to see that others can.
-func (r *Router) divide(s suspect, now time.Time, others bool, took time.Duration) {
+// divide makes two groups.
+func (r *Router) divide(s suspect, now time.Time, others bool) {
 	next := suspect{judged: r.Judged.Load(), due: now.Add(pause(0) / 4)}
-	items := slices.Clone(s.items)
 	if !others {
 		next.level = s.level + 1
 		next.due = now.Add(pause(s.level))
-		at := rand.IntN(len(items))
-		probe := next
-		probe.items = []Item{items[at]}
-		r.suspects = append(r.suspects, probe)
-		items = slices.Delete(items, at, at+1)
 	}
-	ways := 2
-	if took >= slow {
-		ways = slowWays
-	}
-	for part := range slices.Chunk(items, (len(items)+ways-1)/ways) {
+	for half := range slices.Chunk(s.items, (len(s.items)+1)/2) {
 		group := next
-		group.items = slices.Clone(part)
+		group.items = slices.Clone(half)
 		r.suspects = append(r.suspects, group)
 	}
 }
 
 // retryAlone tries one exchange again, and refuses it when it fails on while others are judged.
 func (r *Router) retryAlone(s suspect, now time.Time, judged int64, err error) {
-	if s.scout {
-		r.held.busy, s.scout = false, false
-	}
 	if s.fresh = false; s.alone == 0 {
 		s.aloneSince = judged
 	}
@@ -150,14 +125,22 @@ func (r *Router) refuse(s suspect, err error) {
 	}
 }
 
-func (r *Router) succeeded(s suspect) {
+// succeeded notes that the processor answers; left are exchanges that it could not have kept.
+func (r *Router) succeeded(s suspect, left []Item) {
+	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.attempt > 0 {
 		r.deps.Log.Info("the processor answers again")
 	}
-	r.attempt, r.resumes, r.lastJudged = 0, time.Time{}, time.Now()
-	if s.scout {
+	r.attempt, r.resumes = 0, time.Time{}
+	if len(left) < len(s.items) {
+		r.lastJudged = now
+	}
+	switch {
+	case len(left) > 0:
+		r.held.add(left, s.scout, now)
+	case s.scout:
 		r.fresh.unshift(r.held.free())
 	}
 	signal(r.wakeWorker)

@@ -55,8 +55,8 @@ type Deps struct {
 // Router holds what is not judged yet. Its callers bound how much that is.
 type Router struct {
 	deps Deps
-	// Calls and Failures count calls to the processor.
-	Calls, Failures, Judged atomic.Int64
+	// Calls and Failures count calls to the processor; NotKept the exchanges that it could not have kept, each time anew.
+	Calls, Failures, Judged, NotKept atomic.Int64
 
 	mu sync.Mutex
 	// fresh waits to be put into calls.
@@ -140,7 +140,6 @@ func (r *Router) call(ctx context.Context, s suspect) {
 	for i, item := range s.items {
 		request.Exchanges[i] = item.Exchange
 	}
-	begin := time.Now()
 	callCtx, cancel := context.WithTimeout(ctx, callTimeout)
 	response, err := r.deps.Processor.Inspect(callCtx, request)
 	cancel()
@@ -149,16 +148,35 @@ func (r *Router) call(ctx context.Context, s suspect) {
 		r.Failures.Add(1)
 		// On a stop all stays as it is: nobody is told that it was judged.
 		if ctx.Err() == nil {
-			r.failed(s, err, time.Since(begin))
+			r.failed(s, err)
 		}
 		return
 	}
-	r.Judged.Add(int64(len(s.items)))
-	r.succeeded(s)
-	for _, item := range s.items {
-		item.Done(false)
+	r.answered(s, response)
+}
+
+// answered ends what was judged, and holds what has hits that could not be kept.
+func (r *Router) answered(s suspect, response *processorv1.InspectResponse) {
+	notKept := map[int]bool{}
+	for _, n := range response.GetNotKept() {
+		notKept[int(n)] = true
 	}
-	r.deps.Judged(response.GetSummaries())
+	var summaries []*processorv1.Summary
+	var left []Item
+	for n, item := range s.items {
+		if notKept[n] {
+			left = append(left, item)
+			continue
+		}
+		item.Done(false)
+		if n < len(response.GetSummaries()) {
+			summaries = append(summaries, response.GetSummaries()[n])
+		}
+	}
+	r.Judged.Add(int64(len(s.items) - len(left)))
+	r.NotKept.Add(int64(len(left)))
+	r.succeeded(s, left)
+	r.deps.Judged(summaries)
 }
 
 // Waiting counts exchanges that are in no call.

@@ -3,6 +3,7 @@ package route
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -50,14 +51,27 @@ func (p *processor) Inspect(ctx context.Context, in *processorv1.InspectRequest,
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.calls, p.sizes = append(p.calls, len(ids)), append(p.sizes, size)
+	var some notKept
+	if errors.As(err, &some) {
+		err = nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	for _, id := range ids {
+	for n, id := range ids {
+		if some != nil && some(id) {
+			out.NotKept = append(out.NotKept, uint32(n))
+			continue
+		}
 		p.judged[id]++
 	}
 	return out, nil
 }
+
+// notKept is an answer that names the exchanges whose hits could not be kept.
+type notKept func(id int) bool
+
+func (notKept) Error() string { return "not kept" }
 
 func exchange(n int) *trafficv1.Exchange {
 	return &trafficv1.Exchange{Id: binary.BigEndian.AppendUint64(make([]byte, 8), uint64(n))}
