@@ -13,8 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/sidelight/sidelight/agent/internal/coverage"
 	"github.com/sidelight/sidelight/agent/internal/exchange"
@@ -30,7 +30,6 @@ import (
 	"github.com/sidelight/sidelight/internal/telemetry"
 	"github.com/sidelight/sidelight/internal/tlsreload"
 	aggregatorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/aggregator/v1"
-	policyv1 "github.com/sidelight/sidelight/proto/gen/sidelight/policy/v1"
 	statusv1 "github.com/sidelight/sidelight/proto/gen/sidelight/status/v1"
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
@@ -59,8 +58,11 @@ type Agent struct {
 	coverage *coverage.Report
 	ops      *opsport.Server
 
+	policy   obedience
 	started  time.Time
 	selected atomic.Int64
+	// watched is when programs were first attached with a target.
+	watched atomic.Pointer[time.Time]
 	// scanned: the first look at processes was acted on.
 	scanned atomic.Bool
 }
@@ -84,8 +86,8 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 	a.coverage = coverage.New(cfg.Cluster, cfg.Node, a.targets)
 	a.shipper = ship.New(a.shipConfig(), ship.Deps{
 		Log: deps.Log, Client: aggregatorv1.NewMirrorServiceClient(a.conn), Losses: a.losses,
-		Hello: &aggregatorv1.Hello{Node: cfg.Node, BootId: boot, Version: telemetry.Version()},
-		Mono:  monotonic, Status: a.status, Policy: a.obey,
+		Hello: &aggregatorv1.Hello{Node: cfg.Node, BootId: boot, Version: telemetry.Version(), StartedAt: timestamppb.New(a.started)},
+		Mono:  probe.Monotonic, Added: a.added, Status: a.status, Policy: a.obey,
 	})
 	builder := exchange.NewBuilder(exchange.Config{BootID: boot}, wallClock(), a.shipper.Add)
 	a.table = stream.NewTable(stream.DefaultConfig(), stream.Deps{Builder: builder, Losses: a.losses, Workload: a.coverage.Workload})
@@ -132,7 +134,9 @@ func (a *Agent) retarget(set []target.Selected) error {
 	if err := a.probe.SetTargets(list); err != nil {
 		return err
 	}
-	if len(set) == 0 {
+	if now := time.Now(); len(set) > 0 {
+		a.watched.CompareAndSwap(nil, &now)
+	} else {
 		a.table.CloseAll(trafficv1.CloseReason_CLOSE_REASON_LOST)
 	}
 	a.coverage.Selected(set)
@@ -142,7 +146,7 @@ func (a *Agent) retarget(set []target.Selected) error {
 	return nil
 }
 
-func (a *Agent) tick() { a.table.Tick(monotonic()) }
+func (a *Agent) tick() { a.table.Tick(probe.Monotonic()) }
 
 // deadlines lets time pass for the connections also while the ring is busy, or the programs are gone.
 func (a *Agent) deadlines(ctx context.Context) error {
@@ -155,20 +159,6 @@ func (a *Agent) deadlines(ctx context.Context) error {
 		case <-ticker.C:
 			a.tick()
 		}
-	}
-}
-
-// obey takes the policy that the aggregator hands on.
-func (a *Agent) obey(p *policyv1.AgentPolicy) {
-	request, response := uint32(p.GetRequestBudget()), uint32(p.GetResponseBudget())
-	if request == 0 {
-		request = clamp(a.cfg.Capture.RequestBudget)
-	}
-	if response == 0 {
-		response = clamp(a.cfg.Capture.ResponseBudget)
-	}
-	if err := a.probe.SetBudgets(request, response); err != nil {
-		a.log.Error("changing budgets", logkey.Error, err)
 	}
 }
 
@@ -190,24 +180,31 @@ func (a *Agent) Mirrored() int { return int(a.selected.Load()) }
 func (a *Agent) Attached() bool { return a.probe.Attached() }
 
 func (a *Agent) status() *statusv1.PartStatus {
-	return a.coverage.Status(coverage.Facts{
+	f := coverage.Facts{
 		Started: a.started, Version: telemetry.Version(), Ready: a.Ready(), Probe: a.probe.Stats(), Losses: a.losses.Snapshot(),
 		Connections: a.table.Len(), BytesSeen: a.table.BytesSeen.Load(), BytesSkipped: a.table.BytesSkipped.Load(), BytesLost: a.table.BytesLost.Load(),
-	})
+		BytesSent: a.shipper.BytesSent.Load(),
+	}
+	if watched := a.watched.Load(); watched != nil {
+		f.Watched = *watched
+	}
+	f.PolicySequence, f.PolicyRefused = a.policy.state()
+	return a.coverage.Status(f)
 }
 
-// monotonic is the clock that BPF programs stamp events with.
-func monotonic() uint64 {
-	var ts unix.Timespec
-	// The clock always exists.
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
-	return uint64(ts.Nano())
+// added tells up to when every exchange that began was given to the shipper.
+func (a *Agent) added() uint64 {
+	until := a.probe.ReadUntil(probe.Monotonic() - uint64(unsettled))
+	return a.table.Oldest(until)
 }
+
+// unsettled is the time that a byte may take from its call to an exchange, or to where the table knows that it waits.
+const unsettled = 50 * time.Millisecond
 
 // wallClock turns monotonic nanoseconds into time, by the distance of the two clocks now: it follows corrections.
 func wallClock() func(uint64) time.Time {
 	return func(mono uint64) time.Time {
-		return time.Now().Add(-time.Duration(monotonic() - mono))
+		return time.Now().Add(-time.Duration(probe.Monotonic() - mono))
 	}
 }
 

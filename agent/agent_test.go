@@ -28,6 +28,7 @@ import (
 	"github.com/sidelight/sidelight/internal/testkit/testpki"
 	aggregatorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/aggregator/v1"
 	policyv1 "github.com/sidelight/sidelight/proto/gen/sidelight/policy/v1"
+	statusv1 "github.com/sidelight/sidelight/proto/gen/sidelight/status/v1"
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
 
@@ -37,14 +38,23 @@ type aggregator struct {
 
 	mu        sync.Mutex
 	exchanges []*trafficv1.Exchange
+	// at is when each came.
+	at        []time.Time
+	marks     []uint64
+	status    *statusv1.PartStatus
+	hello     *aggregatorv1.Hello
 	breakNext bool
 	came      chan struct{}
 }
 
 func (a *aggregator) Mirror(stream aggregatorv1.MirrorService_MirrorServer) error {
-	if _, err := stream.Recv(); err != nil {
+	first, err := stream.Recv()
+	if err != nil {
 		return err
 	}
+	a.mu.Lock()
+	a.hello = first.GetHello()
+	a.mu.Unlock()
 	welcome := &aggregatorv1.MirrorResponse{Message: &aggregatorv1.MirrorResponse_Policy{Policy: &policyv1.AgentPolicy{}}}
 	if err := stream.Send(welcome); err != nil {
 		return err
@@ -55,14 +65,25 @@ func (a *aggregator) Mirror(stream aggregatorv1.MirrorService_MirrorServer) erro
 			return err
 		}
 		batch := message.GetBatch()
+		a.mu.Lock()
+		if s := message.GetStatus(); s != nil {
+			a.status = s
+		}
+		if h := message.GetHeartbeat(); h != nil {
+			a.marks = append(a.marks, h.GetWatchedUntilMonoNs())
+		}
 		if batch == nil {
+			a.mu.Unlock()
 			continue
 		}
-		a.mu.Lock()
 		broken := a.breakNext
 		a.breakNext = false
 		if !broken {
-			a.exchanges = append(a.exchanges, batch.GetExchanges()...)
+			for _, e := range batch.GetExchanges() {
+				e.Workload = batch.GetWorkloads()[e.GetWorkloadRef()-1]
+				a.exchanges = append(a.exchanges, e)
+				a.at = append(a.at, time.Now())
+			}
 		}
 		a.mu.Unlock()
 		if broken {
@@ -114,14 +135,18 @@ type site struct {
 	aggregator *aggregator
 	agent      *Agent
 	address    string
+	nginx      int
+	// stop ends the agent and the aggregator; it may be called twice.
+	stop func()
 }
 
 const nginxConf = `daemon off; worker_processes 1; pid %[1]s/pid; error_log %[1]s/error.log; events {}
-http { access_log off; client_max_body_size 8m;
+http { access_log off; client_max_body_size 200m;
   client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
   sendfile on; upstream app { server %[2]s; keepalive 4; }
   server { listen %[3]s; root %[1]s/www;
     location /static/ { }
+    location /drop { return 444; }
     location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_request_buffering off; } } }
 `
 
@@ -144,6 +169,14 @@ func newSite(t *testing.T) *site {
 			w.WriteHeader(http.StatusNotFound)
 		case "/slow":
 			<-time.After(900 * time.Millisecond)
+		case "/later":
+			<-time.After(3 * time.Second)
+		case "/hang":
+			<-r.Context().Done()
+		case "/die":
+			panic(http.ErrAbortHandler)
+		case "/events", "/many-events":
+			events(w, r)
 		case "/big":
 			_, _ = w.Write(bytes.Repeat([]byte("x"), 200_000))
 		}
@@ -176,7 +209,7 @@ func newSite(t *testing.T) *site {
 		return err == nil
 	}, 10*time.Second, 10*time.Millisecond)
 
-	s := &site{aggregator: &aggregator{came: make(chan struct{}, 1)}, address: address}
+	s := &site{aggregator: &aggregator{came: make(chan struct{}, 1)}, address: address, nginx: nginx.Process.Pid}
 	s.run(t)
 	return s
 }
@@ -207,12 +240,13 @@ func (s *site) run(t *testing.T) {
 	go func() { ended <- s.agent.Run(ctx) }()
 	serverCtx, stopServer := context.WithCancel(context.Background())
 	go func() { ended <- server.Run(serverCtx) }()
-	t.Cleanup(func() {
+	s.stop = sync.OnceFunc(func() {
 		cancel()
 		require.NoError(t, <-ended)
 		stopServer()
 		require.NoError(t, <-ended)
 	})
+	t.Cleanup(s.stop)
 	require.Eventually(t, func() bool { return s.agent.Ready() == nil && s.agent.Mirrored() >= 2 }, 10*time.Second, 10*time.Millisecond)
 }
 

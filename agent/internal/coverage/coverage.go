@@ -7,11 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
-	"github.com/sidelight/sidelight/agent/internal/probe"
 	"github.com/sidelight/sidelight/agent/internal/target"
-	"github.com/sidelight/sidelight/internal/losses"
+	"github.com/sidelight/sidelight/agent/internal/workload"
 	statusv1 "github.com/sidelight/sidelight/proto/gen/sidelight/status/v1"
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
@@ -24,96 +21,147 @@ type processes interface {
 type Report struct {
 	cluster, node string
 	processes     processes
+	now           func() time.Time
 
-	mu        sync.Mutex
-	selected  []target.Selected
-	workloads map[uint32]*trafficv1.Workload
+	mu sync.Mutex
+	// known is what was selected, or moved bytes since the selection last changed; order is as the selection had it.
+	known map[uint32]*entry
+	order []*entry
+	// past is what is no longer mirrored, oldest first: its last counts are still told for a while.
+	past []*entry
 }
+
+// entry is one process: ids are used again, so its start belongs to its name.
+type entry struct {
+	process  target.Selected
+	workload *workload.Workload
+	left     time.Time
+}
+
+const (
+	// pastFor is long enough for some reports.
+	pastFor  = time.Minute
+	pastMost = 256
+)
 
 // New makes an empty report.
 func New(cluster, node string, p processes) *Report {
-	return &Report{cluster: cluster, node: node, processes: p, workloads: map[uint32]*trafficv1.Workload{}}
+	return &Report{cluster: cluster, node: node, processes: p, now: time.Now, known: map[uint32]*entry{}}
 }
 
-// Selected replaces the set of mirrored processes.
+// Selected replaces the set of mirrored processes. What is still in it keeps its counts.
 func (r *Report) Selected(set []target.Selected) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.selected = set
-	// Process ids are used again.
-	clear(r.workloads)
+	before := r.known
+	r.known, r.order = make(map[uint32]*entry, len(set)), r.order[:0]
+	for _, p := range set {
+		e := before[p.PID]
+		if e == nil || !same(e.process, p) {
+			e = r.enter(p)
+		}
+		e.process = p
+		r.known[p.PID] = e
+		r.order = append(r.order, e)
+	}
+	for pid, e := range before {
+		if r.known[pid] != e {
+			r.leave(e)
+		}
+	}
 }
 
-// Workload names the process that moved some bytes. What it returns is shared and never changed.
-func (r *Report) Workload(tgid uint32) *trafficv1.Workload {
-	r.mu.Lock()
-	w := r.workloads[tgid]
-	r.mu.Unlock()
-	if w != nil {
-		return w
+func same(a, b target.Selected) bool {
+	return a.PID == b.PID && a.StartTime == b.StartTime && a.Exe == b.Exe && a.Service == b.Service
+}
+
+// enter makes an entry, or takes up again what had left.
+func (r *Report) enter(p target.Selected) *entry {
+	for i, e := range r.past {
+		if same(e.process, p) {
+			r.past = append(r.past[:i], r.past[i+1:]...)
+			return e
+		}
 	}
+	return &entry{process: p, workload: workload.New(r.name(p))}
+}
+
+func (r *Report) leave(e *entry) {
+	e.left = r.now()
+	if len(r.past) == pastMost {
+		r.past = r.past[1:]
+	}
+	r.past = append(r.past, e)
+}
+
+// Workload names the process that moved some bytes.
+func (r *Report) Workload(tgid uint32) *workload.Workload {
+	r.mu.Lock()
+	e := r.known[tgid]
+	r.mu.Unlock()
+	if e != nil {
+		return e.workload
+	}
+	// A child that the kernel began to mirror by itself, or one that is gone already.
 	p, ok := r.processes.Lookup(tgid)
 	if !ok {
-		return &trafficv1.Workload{Cluster: r.cluster, Node: r.node, Process: &trafficv1.Process{Pid: tgid}}
-	}
-	w = r.workload(p)
-	r.mu.Lock()
-	r.workloads[tgid] = w
-	r.mu.Unlock()
-	return w
-}
-
-func (r *Report) workload(p target.Selected) *trafficv1.Workload {
-	service := p.Service
-	if service == "" {
-		service = path.Base(strings.TrimSuffix(p.Exe, " (deleted)"))
-	}
-	return &trafficv1.Workload{
-		Cluster: r.cluster, Node: r.node, Service: service,
-		Process: &trafficv1.Process{Pid: p.PID, Executable: p.Exe, Unit: p.Unit, Cgroup: p.Cgroup},
-	}
-}
-
-// Facts is what the agent's other parts say.
-type Facts struct {
-	Started                            time.Time
-	Version                            string
-	Ready                              error
-	Probe                              probe.Stats
-	Losses                             []losses.Loss
-	Connections                        int
-	BytesSeen, BytesSkipped, BytesLost uint64
-}
-
-// Status is the agent's own report.
-func (r *Report) Status(f Facts) *statusv1.PartStatus {
-	s := &statusv1.PartStatus{
-		Part: "agent", Instance: r.node, Version: f.Version, Cluster: r.cluster, StartedAt: timestamppb.New(f.Started), ReportedAt: timestamppb.Now(),
-		Ready: f.Ready == nil,
-		Counters: []*statusv1.Counter{
-			{Name: "connections", Value: int64(f.Connections)}, {Name: "events", Value: int64(f.Probe.Events)},
-			{Name: "bytes_seen", Value: int64(f.BytesSeen)}, {Name: "bytes_skipped", Value: int64(f.BytesSkipped)},
-			{Name: "bytes_lost", Value: int64(f.BytesLost)}, {Name: "client_leg_bytes", Value: int64(f.Probe.ClientLegBytes)},
-		},
-	}
-	if f.Ready != nil {
-		s.NotReadyBecause = f.Ready.Error()
-	}
-	for _, l := range f.Losses {
-		s.Losses = append(s.Losses, &statusv1.Loss{Place: l.Place, Reason: l.Reason, Count: l.Count})
-	}
-	for reason, n := range map[string]uint64{
-		"ring_full": f.Probe.RingFullBytes, "fault": f.Probe.FaultBytes, "segments": f.Probe.SegmentsBytes, "undecodable": f.Probe.Undecodable,
-		"compat_calls": f.Probe.CompatCalls, "connections_full": f.Probe.ConnectionsFull,
-	} {
-		if n > 0 {
-			s.Losses = append(s.Losses, &statusv1.Loss{Place: "kernel", Reason: reason, Count: int64(n)})
-		}
+		p = target.Selected{Why: "the process was gone before it could be looked at"}
+		p.PID = tgid
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, p := range r.selected {
-		s.Coverage = append(s.Coverage, &statusv1.Coverage{Workload: r.workload(p), Mirrored: true, Why: p.Why})
+	if e = r.known[tgid]; e == nil {
+		e = r.enter(p)
+		r.known[tgid] = e
 	}
-	return s
+	return e.workload
+}
+
+func (r *Report) name(p target.Selected) *trafficv1.Workload {
+	service := p.Service
+	if service == "" && p.Exe != "" {
+		service = path.Base(strings.TrimSuffix(p.Exe, " (deleted)"))
+	}
+	return &trafficv1.Workload{
+		Cluster: r.cluster, Node: r.node, Service: text(service),
+		Process: &trafficv1.Process{Pid: p.PID, Executable: text(p.Exe), Unit: text(p.Unit), Cgroup: text(p.Cgroup)},
+	}
+}
+
+// text makes a name that the wire takes: files may be called anything.
+func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+// workloads is what is mirrored, and what was a moment ago.
+func (r *Report) workloads() []*statusv1.Coverage {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := make([]*statusv1.Coverage, 0, len(r.known))
+	for _, e := range r.order {
+		list = append(list, e.coverage(true, e.process.Why))
+	}
+	chosen := make(map[*entry]bool, len(r.order))
+	for _, e := range r.order {
+		chosen[e] = true
+	}
+	for _, e := range r.known {
+		if !chosen[e] {
+			list = append(list, e.coverage(true, e.process.Why))
+		}
+	}
+	for len(r.past) > 0 && r.now().Sub(r.past[0].left) > pastFor {
+		r.past = r.past[1:]
+	}
+	for _, e := range r.past {
+		list = append(list, e.coverage(false, "it ended, or is no longer selected"))
+	}
+	return list
+}
+
+func (e *entry) coverage(mirrored bool, why string) *statusv1.Coverage {
+	w := e.workload
+	return &statusv1.Coverage{
+		Workload: w.Name, Mirrored: mirrored, Why: why,
+		BytesSeen: w.BytesSeen.Load(), BytesSkipped: w.BytesSkipped.Load(), BytesLost: w.BytesLost.Load(),
+		Exchanges: w.Exchanges.Load(), ExchangesAcknowledged: w.Acknowledged.Load(), ExchangesLost: w.Lost.Load(),
+	}
 }

@@ -3,14 +3,13 @@
 package exchange
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
+	"container/heap"
+	"math"
 	"net/netip"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	"github.com/sidelight/sidelight/agent/internal/http1"
+	"github.com/sidelight/sidelight/agent/internal/workload"
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
 
@@ -18,7 +17,7 @@ import (
 type Connection struct {
 	Netns         uint32
 	Local, Remote netip.AddrPort
-	Workload      *trafficv1.Workload
+	Workload      *workload.Workload
 	// FirstSeq is the TCP sequence number at offset 0 of the inbound stream.
 	FirstSeq uint32
 }
@@ -29,165 +28,109 @@ type Config struct {
 	BootID string
 	// Patience is how long a request may stay unreported.
 	Patience time.Duration
+	// Pace is the least time between two revisions of one exchange, but for its last.
+	Pace time.Duration
 }
 
-// DefaultPatience keeps an attack that hangs its backend visible.
-const DefaultPatience = 500 * time.Millisecond
+// The defaults keep an attack that hangs its backend, or sits in an upload without end, visible within two seconds.
+const (
+	DefaultPatience = 500 * time.Millisecond
+	DefaultPace     = time.Second
+)
 
 // Builder makes exchanges. It is used from one goroutine at a time.
 type Builder struct {
 	cfg  Config
 	wall func(mono uint64) time.Time
-	emit func(*trafficv1.Exchange)
-	// due is open exchanges in order of their deadline: all wait equally long.
-	due []*Open
+	emit func(*trafficv1.Exchange, *workload.Workload)
+	// due holds the open exchanges that have something to tell.
+	due deadlines
 }
 
-// NewBuilder makes a builder; wall turns the kernel's monotonic nanoseconds into time.
-func NewBuilder(cfg Config, wall func(uint64) time.Time, emit func(*trafficv1.Exchange)) *Builder {
+// NewBuilder makes a builder; wall turns the kernel's monotonic nanoseconds into time. What emit is given names no workload:
+// it comes beside it.
+func NewBuilder(cfg Config, wall func(uint64) time.Time, emit func(*trafficv1.Exchange, *workload.Workload)) *Builder {
 	if cfg.Patience == 0 {
 		cfg.Patience = DefaultPatience
+	}
+	if cfg.Pace == 0 {
+		cfg.Pace = DefaultPace
 	}
 	return &Builder{cfg: cfg, wall: wall, emit: emit}
 }
 
-// Open is an exchange that is not closed yet.
-type Open struct {
-	builder *Builder
-	conn    *Connection
-	request *http1.Request
-	answer  *http1.Response
-
-	started, requestEnd, responseStart uint64 // monotonic
-	deadline                           uint64
-
-	revision, contentRevision uint32
-	// dirty: the request has content that was not sent. news: anything has.
-	dirty, news bool
-	closed      bool
-}
-
-// Start begins an exchange at its request's first line.
-func (b *Builder) Start(conn *Connection, r *http1.Request, mono uint64) *Open {
-	o := &Open{builder: b, conn: conn, request: r, started: mono, requestEnd: mono, dirty: true, news: true}
-	b.wait(o, mono)
+// Start begins an exchange whose first byte came at `began`, now that its first line was read.
+func (b *Builder) Start(conn *Connection, r *http1.Request, began, mono uint64) *Open {
+	o := &Open{builder: b, conn: conn, request: r, started: began, requestEnd: mono, index: unscheduled}
+	b.schedule(o, began+uint64(b.cfg.Patience))
 	return o
-}
-
-func (b *Builder) wait(o *Open, mono uint64) {
-	o.deadline = mono + uint64(b.cfg.Patience)
-	b.due = append(b.due, o)
 }
 
 // Tick reports what has waited long enough.
 func (b *Builder) Tick(mono uint64) {
-	n := 0
-	for ; n < len(b.due) && b.due[n].deadline <= mono; n++ {
-		o := b.due[n]
-		if o.closed {
-			continue
-		}
-		if o.news {
-			o.report()
-		}
-		b.wait(o, mono)
-	}
-	if n > 0 {
-		b.due = append(b.due[:0], b.due[n:]...)
+	for len(b.due) > 0 && b.due[0].deadline <= mono {
+		b.due[0].report(mono)
 	}
 }
 
-// Waiting counts what is in the list of deadlines.
+// Waiting counts what has a deadline.
 func (b *Builder) Waiting() int { return len(b.due) }
 
-// report sends a revision that is not the last.
-func (o *Open) report() {
-	phase := trafficv1.Phase_PHASE_UPDATE
-	if o.revision == 0 {
-		phase = trafficv1.Phase_PHASE_REQUEST
+// Oldest is when the oldest exchange began that was not reported at all, in monotonic time; far in the future if there is none.
+func (b *Builder) Oldest() uint64 {
+	oldest := uint64(math.MaxUint64)
+	for _, o := range b.due {
+		if o.revision == 0 {
+			oldest = min(oldest, o.started)
+		}
 	}
-	o.send(phase, trafficv1.CloseReason_CLOSE_REASON_UNSPECIFIED)
+	return oldest
 }
 
-// Changed tells that more of the request is known. A body over its budget is reported at once: nothing will make it whole.
-func (o *Open) Changed(mono uint64) {
-	if o.closed {
+// schedule makes an exchange be reported at a time, or before if it is due before.
+func (b *Builder) schedule(o *Open, deadline uint64) {
+	if o.index == unscheduled {
+		o.deadline = deadline
+		heap.Push(&b.due, o)
 		return
 	}
-	o.dirty, o.news, o.requestEnd = true, true, mono
-	if o.revision == 0 && o.request.Lost() && o.request.HeadDone {
-		o.report()
+	if deadline < o.deadline {
+		o.deadline = deadline
+		heap.Fix(&b.due, o.index)
 	}
 }
 
-// Answered tells that the response's head was read.
-func (o *Open) Answered(r *http1.Response, mono uint64) {
-	if o.closed {
-		return
+func (b *Builder) unschedule(o *Open) {
+	if o.index != unscheduled {
+		heap.Remove(&b.due, o.index)
 	}
-	o.answer, o.news, o.responseStart = r, true, mono
 }
 
-// HasAnswer tells whether a response's head was read.
-func (o *Open) HasAnswer() bool { return o.answer != nil }
+const unscheduled = -1
 
-// Request gives what it is about.
-func (o *Open) Request() *http1.Request { return o.request }
+// deadlines is a heap: the first is due first.
+type deadlines []*Open
 
-// Close ends the exchange.
-func (o *Open) Close(reason trafficv1.CloseReason) {
-	if o.closed {
-		return
-	}
-	o.closed = true
-	o.send(trafficv1.Phase_PHASE_CLOSED, reason)
+func (d deadlines) Len() int           { return len(d) }
+func (d deadlines) Less(i, j int) bool { return d[i].deadline < d[j].deadline }
+func (d deadlines) Swap(i, j int) {
+	d[i], d[j] = d[j], d[i]
+	d[i].index, d[j].index = i, j
 }
 
-func (o *Open) send(phase trafficv1.Phase, reason trafficv1.CloseReason) {
-	o.revision++
-	content := o.dirty
-	if content {
-		o.contentRevision = o.revision
-	}
-	o.dirty, o.news = false, false
-	o.builder.emit(&trafficv1.Exchange{
-		Id:       o.id(),
-		Revision: o.revision, ContentRevision: o.contentRevision, Phase: phase, CloseReason: reason,
-		Request: request(o.request, content), Response: response(o.answer),
-		Connection: &trafficv1.Connection{
-			Id: o.connID(), Peer: socketAddress(o.conn.Remote), Local: socketAddress(o.conn.Local), Netns: o.conn.Netns,
-		},
-		Workload: o.conn.Workload, Gaps: gaps(o.request), Times: o.times(), Resumed: o.request.Resumed,
-	})
+// Push is the heap's.
+func (d *deadlines) Push(x any) {
+	o := x.(*Open) //nolint:forcetypeassert // the heap holds nothing else
+	o.index = len(*d)
+	*d = append(*d, o)
 }
 
-func (o *Open) times() *trafficv1.Times {
-	t := &trafficv1.Times{
-		RequestStart: timestamppb.New(o.builder.wall(o.started)), RequestEnd: timestamppb.New(o.builder.wall(o.requestEnd)),
-		RequestStartMonoNs: o.started,
-	}
-	if o.responseStart != 0 {
-		t.ResponseStart = timestamppb.New(o.builder.wall(o.responseStart))
-	}
-	return t
-}
-
-// id names the bytes, not the sighting: host, boot, connection and the sequence number of the request's first byte.
-func (o *Open) id() []byte {
-	return o.hash(o.conn.FirstSeq + uint32(o.request.Offset))
-}
-
-func (o *Open) connID() []byte { return o.hash(0)[:8] }
-
-func (o *Open) hash(seq uint32) []byte {
-	var b []byte
-	b = append(b, o.builder.cfg.BootID...)
-	b = binary.BigEndian.AppendUint32(b, o.conn.Netns)
-	b = append(b, o.conn.Local.Addr().AsSlice()...)
-	b = binary.BigEndian.AppendUint16(b, o.conn.Local.Port())
-	b = append(b, o.conn.Remote.Addr().AsSlice()...)
-	b = binary.BigEndian.AppendUint16(b, o.conn.Remote.Port())
-	b = binary.BigEndian.AppendUint32(b, seq)
-	sum := sha256.Sum256(b)
-	return sum[:16]
+// Pop is the heap's.
+func (d *deadlines) Pop() any {
+	last := len(*d) - 1
+	o := (*d)[last]
+	(*d)[last] = nil
+	*d = (*d)[:last]
+	o.index = unscheduled
+	return o
 }

@@ -56,6 +56,7 @@ func (m *message) fold(f *framing, line []byte) {
 	}
 	h := &m.Headers[f.lastHeader]
 	joined := append(append(append([]byte(nil), h.Value...), ' '), bytes.Trim(line, " \t")...)
+	m.heads += len(joined) - len(h.Value)
 	h.Value = joined
 }
 

@@ -51,7 +51,19 @@ type message struct {
 	HeadDone, Complete bool
 
 	kept  int // bytes of body that are kept
+	heads int // bytes of heads and trailers that are kept
 	arena []byte
+}
+
+// Extent is how much of a message there is to inspect: what was seen of it and kept.
+type Extent struct{ Bytes, Anomalies int }
+
+// Extent grows with every byte that is kept; bytes that are only counted leave it as it is.
+func (m *message) Extent() Extent { return Extent{m.heads + m.kept, len(m.Anomalies)} }
+
+// Beyond says how much more this is; an anomaly counts like a byte.
+func (e Extent) Beyond(other Extent) int {
+	return e.Bytes - other.Bytes + e.Anomalies - other.Anomalies
 }
 
 // Request is what is known of a request so far.
@@ -86,6 +98,7 @@ func (m *message) keep(b []byte) []byte {
 	if cap(m.arena)-len(m.arena) < len(b) {
 		m.arena = make([]byte, 0, max(arenaChunk, len(b)))
 	}
+	m.heads += len(b)
 	start := len(m.arena)
 	m.arena = append(m.arena, b...)
 	return m.arena[start:len(m.arena):len(m.arena)]

@@ -59,6 +59,11 @@ func (p *RequestParser) Idle() bool {
 	return p.state == requestLine && len(p.lines.partial) == 0
 }
 
+// LineUnderWay tells whether the beginning of a request's first line was seen, and not its end.
+func (p *RequestParser) LineUnderWay() bool {
+	return p.state == requestLine && len(p.lines.partial) > 0
+}
+
 // Resync lets the parser read on at a change of direction: what comes then is marked as resumed.
 func (p *RequestParser) Resync() {
 	p.state, p.resumed, p.current = requestLine, true, nil

@@ -8,10 +8,12 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
 
 	"github.com/sidelight/sidelight/internal/logkey"
 )
@@ -37,12 +39,7 @@ func DefaultConfig() Config {
 // Validate says what is allowed.
 func (c Config) Validate() error {
 	var problems []error
-	if c.RequestBudget == 0 || c.RequestBudget > maxBudget {
-		problems = append(problems, fmt.Errorf("request budget %d: want 1 to %d bytes", c.RequestBudget, maxBudget))
-	}
-	if c.ResponseBudget == 0 || c.ResponseBudget > maxBudget {
-		problems = append(problems, fmt.Errorf("response budget %d: want 1 to %d bytes", c.ResponseBudget, maxBudget))
-	}
+	problems = append(problems, checkBudget("request", uint64(c.RequestBudget)), checkBudget("response", uint64(c.ResponseBudget)))
 	if c.RingBytes < uint32(os.Getpagesize()) || c.RingBytes&(c.RingBytes-1) != 0 {
 		problems = append(problems, fmt.Errorf("ring of %d bytes: want a power of two, at least a page", c.RingBytes))
 	}
@@ -50,6 +47,13 @@ func (c Config) Validate() error {
 		problems = append(problems, errors.New("ring poll interval must be positive"))
 	}
 	return errors.Join(problems...)
+}
+
+func checkBudget(what string, n uint64) error {
+	if n == 0 || n > maxBudget {
+		return fmt.Errorf("%s budget %d: want 1 to %d bytes", what, n, maxBudget)
+	}
+	return nil
 }
 
 // Target is a process to mirror and the ports that it listens on.
@@ -69,6 +73,9 @@ type Probe struct {
 	budget [2]uint32
 	// past sums the counters of earlier loads.
 	past Stats
+	// readTo is the time up to which the ring was read; ended: it never will be again.
+	readTo atomic.Uint64
+	ended  bool
 	// changed tells Run that live was swapped.
 	changed chan struct{}
 }
@@ -99,6 +106,7 @@ func (p *Probe) SetTargets(targets []Target) error {
 			return errors.Join(err, fresh.close())
 		}
 		p.live = fresh
+		p.readTo.Store(Monotonic())
 		p.log.Info("BPF programs attached", logkey.Count, len(targets))
 		p.notify()
 		return nil
@@ -106,15 +114,39 @@ func (p *Probe) SetTargets(targets []Target) error {
 	return p.live.target(targets)
 }
 
-// SetBudgets changes the bytes copied per run of one direction.
-func (p *Probe) SetBudgets(request, response uint32) error {
+// SetBudgets changes the bytes copied per run of one direction. What the programs cannot do is refused.
+func (p *Probe) SetBudgets(request, response uint64) error {
+	if err := errors.Join(checkBudget("request", request), checkBudget("response", response)); err != nil {
+		return err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.budget = [2]uint32{min(request, maxBudget), min(response, maxBudget)}
-	if p.live == nil {
-		return nil
+	budget := [2]uint32{uint32(request), uint32(response)}
+	if p.live != nil {
+		if err := p.live.settings(p.cfg, budget); err != nil {
+			return err
+		}
 	}
-	return p.live.settings(p.cfg, p.budget)
+	p.budget = budget
+	return nil
+}
+
+// Budgets are the bytes copied per run of one direction.
+func (p *Probe) Budgets() (request, response uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return uint64(p.budget[0]), uint64(p.budget[1])
+}
+
+// ReadUntil tells up to when, on the kernel's clock and not beyond now, all that the programs saw was handed on.
+func (p *Probe) ReadUntil(now uint64) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.live == nil && !p.ended {
+		// Nothing is to be seen.
+		return now
+	}
+	return min(now, p.readTo.Load())
 }
 
 // unload detaches everything; the caller holds the lock.
@@ -160,6 +192,9 @@ func (p *Probe) Run(ctx context.Context, handle func(*Event), idle func()) error
 	defer func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
+		if p.ended = true; p.live == nil {
+			p.readTo.Store(Monotonic())
+		}
 		if err := p.unload(); err != nil {
 			p.log.Error("detaching", logkey.Error, err)
 		}
@@ -190,6 +225,7 @@ func (p *Probe) read(ctx context.Context, live *loaded, handle func(*Event), idl
 		event  Event
 	)
 	live.reader.SetDeadline(time.Now().Add(p.cfg.Poll))
+	looked := Monotonic()
 	for {
 		switch err := live.reader.ReadInto(&record); {
 		case err == nil:
@@ -198,8 +234,12 @@ func (p *Probe) read(ctx context.Context, live *loaded, handle func(*Event), idl
 				continue
 			}
 			handle(&event)
+			// Records of two processors may change places by less than this.
+			p.readTo.Store(max(p.readTo.Load(), event.Mono-min(event.Mono, uint64(skew))))
 		case errors.Is(err, os.ErrDeadlineExceeded):
+			p.readTo.Store(max(p.readTo.Load(), looked))
 			idle()
+			looked = Monotonic()
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -210,6 +250,17 @@ func (p *Probe) read(ctx context.Context, live *loaded, handle func(*Event), idl
 			return fmt.Errorf("reading the ring buffer: %w", err)
 		}
 	}
+}
+
+// skew is far over what lies between taking room in the ring and reading the clock.
+const skew = time.Millisecond
+
+// Monotonic is the clock that the programs stamp events with.
+func Monotonic() uint64 {
+	var ts unix.Timespec
+	// The clock always exists.
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
+	return uint64(ts.Nano())
 }
 
 func (p *Probe) undecodable(err error) {

@@ -30,6 +30,8 @@ type rig struct {
 	events []Event
 	ended  chan struct{}
 	closed chan struct{}
+	// stop ends reading; it may be called twice.
+	stop func()
 }
 
 func start(t *testing.T, how string, cfg Config) *rig {
@@ -72,7 +74,8 @@ func prepare(t *testing.T, how string, cfg Config) *rig {
 			t.Errorf("probe: %v", err)
 		}
 	}()
-	t.Cleanup(func() { cancel(); <-r.ended })
+	r.stop = func() { cancel(); <-r.ended }
+	t.Cleanup(r.stop)
 	return r
 }
 

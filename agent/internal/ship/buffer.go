@@ -1,123 +1,147 @@
 package ship
 
 import (
+	"math"
+
 	"google.golang.org/protobuf/proto"
 
+	"github.com/sidelight/sidelight/agent/internal/workload"
 	"github.com/sidelight/sidelight/internal/losses"
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
 
-// buffer holds exchanges from when they are made until they are acknowledged, bounded in bytes. Not safe for concurrent use.
+// buffer holds exchanges from when they are made until they are acknowledged, bounded in bytes. They are held as they go on the
+// wire: a message takes many times that in memory. Not safe for concurrent use.
 type buffer struct {
 	maxBytes int
 	losses   *losses.Losses
 
-	bytes    int
-	waiting  []item
+	// bytes of what waits and of what is in flight.
+	bytes, inflightBytes int
+	accounts             map[*workload.Workload]*account
+	// order of the accounts; turn is the one that the next batch begins with.
+	order []*account
+	turn  int
+	// waiting counts items of all accounts.
+	waiting int
+	open    map[id]*open
+
 	inflight map[uint64]*batch
-	// order of the batches in flight: a resend keeps it.
-	order []uint64
-	next  uint64
+	// sequences of the batches in flight: a resend keeps their order.
+	sequences []uint64
+	next      uint64
 }
 
+type id [16]byte
+
+// item is an exchange that waits.
 type item struct {
-	exchange *trafficv1.Exchange
-	size     int
+	id   id
+	wire []byte
+	// place in its account's queue.
+	place int
+	// start of the request on the monotonic clock.
+	start uint64
+	// body and heads are bytes that can be given up: of the request's body, of the response's headers.
+	body, heads int
+	// first: no older revision of it was sent. last: it is closed. content: the request's headers and body are in it.
+	first, last, content bool
 }
 
-type batch struct {
-	sequence  uint64
-	exchanges []*trafficv1.Exchange
-	bytes     int
-}
+// itemBytes is what an item takes beside its bytes on the wire.
+const itemBytes = 192
+
+func (it *item) cost() int { return len(it.wire) + itemBytes }
+
+// keptAccounts bounds the memory of workloads of which nothing is held.
+const keptAccounts = 128
 
 func newBuffer(maxBytes int, l *losses.Losses) *buffer {
-	return &buffer{maxBytes: maxBytes, losses: l, inflight: map[uint64]*batch{}}
+	return &buffer{maxBytes: maxBytes, losses: l, accounts: map[*workload.Workload]*account{}, open: map[id]*open{}, inflight: map[uint64]*batch{}}
 }
 
-// add takes an exchange, giving up what is worth less when there is no room: bodies first, then the oldest exchanges.
-func (b *buffer) add(e *trafficv1.Exchange) {
-	it := item{e, proto.Size(e)}
-	b.waiting = append(b.waiting, it)
-	b.bytes += it.size
-	for i := 0; i < len(b.waiting) && b.bytes > b.maxBytes; i++ {
-		b.shedBody(&b.waiting[i])
+func (b *buffer) account(w *workload.Workload) *account {
+	a := b.accounts[w]
+	if a == nil {
+		b.forgetIdle()
+		a = &account{workload: w}
+		b.accounts[w] = a
+		b.order = append(b.order, a)
 	}
-	drop := 0
-	for drop < len(b.waiting) && b.bytes > b.maxBytes {
-		b.bytes -= b.waiting[drop].size
-		drop++
-	}
-	if drop > 0 {
-		b.losses.Add("exchanges", "buffer_full", int64(drop))
-		b.waiting = append(b.waiting[:0], b.waiting[drop:]...)
-	}
+	return a
 }
 
-func (b *buffer) shedBody(it *item) {
-	body := it.exchange.GetRequest().GetBody()
-	if len(body) == 0 {
+func (b *buffer) forgetIdle() {
+	if len(b.order) < keptAccounts {
 		return
 	}
-	it.exchange.Request.Body = nil
-	for _, segment := range body {
-		it.exchange.Gaps = append(it.exchange.Gaps, &trafficv1.Gap{
-			Part: trafficv1.Gap_PART_REQUEST_BODY, Offset: segment.GetOffset(), Length: uint64(len(segment.GetData())),
-			Reason: trafficv1.GapReason_GAP_REASON_SHED,
-		})
-		b.losses.Add("body_bytes", "shed", int64(len(segment.GetData())))
+	kept := b.order[:0]
+	for _, a := range b.order {
+		if a.bytes > 0 {
+			kept = append(kept, a)
+		} else {
+			delete(b.accounts, a.workload)
+		}
 	}
-	b.bytes -= it.size
-	it.size = proto.Size(it.exchange)
-	b.bytes += it.size
+	clear(b.order[len(kept):])
+	b.order, b.turn = kept, 0
 }
 
-// cut makes a batch of what waits, nil if nothing does.
-func (b *buffer) cut(maxItems, maxBytes int) *batch {
-	if len(b.waiting) == 0 {
-		return nil
+// add takes an exchange, whose workload comes beside it, and gives up what is worth less when there is no room.
+func (b *buffer) add(e *trafficv1.Exchange, w *workload.Workload) {
+	a := b.account(w)
+	it := &item{first: e.GetRevision() <= 1, last: e.GetPhase() == trafficv1.Phase_PHASE_CLOSED}
+	copy(it.id[:], e.GetId())
+	if it.first {
+		w.Exchanges.Add(1)
 	}
-	out := &batch{}
-	n := 0
-	for n < len(b.waiting) && n < maxItems && (n == 0 || out.bytes+b.waiting[n].size <= maxBytes) {
-		out.exchanges = append(out.exchanges, b.waiting[n].exchange)
-		out.bytes += b.waiting[n].size
-		n++
+	if b.join(a, it, e) && b.fill(a, it, e) {
+		a.push(it)
+		b.hold(a, it.cost())
+		b.waiting++
 	}
-	rest := copy(b.waiting, b.waiting[n:])
-	clear(b.waiting[rest:])
-	b.waiting = b.waiting[:rest]
-	b.next++
-	out.sequence = b.next
-	b.inflight[out.sequence] = out
-	b.order = append(b.order, out.sequence)
-	return out
+	b.shed()
 }
 
-// acknowledge forgets a batch.
-func (b *buffer) acknowledge(sequence uint64) bool {
-	done, ok := b.inflight[sequence]
-	if !ok {
+// fill makes an item hold this state of its exchange.
+func (b *buffer) fill(a *account, it *item, e *trafficv1.Exchange) bool {
+	wire, err := proto.Marshal(e)
+	if err != nil {
+		// Only text that is no UTF-8 can be the reason, and nothing of the traffic is text.
+		b.losses.Add("exchanges", "not_encodable", 1)
+		if it.first {
+			a.workload.Lost.Add(1)
+		}
 		return false
 	}
-	delete(b.inflight, sequence)
-	b.bytes -= done.bytes
-	for i, s := range b.order {
-		if s == sequence {
-			b.order = append(b.order[:i], b.order[i+1:]...)
-			break
-		}
+	it.wire, it.start, it.body, it.heads = wire, e.GetTimes().GetRequestStartMonoNs(), 0, headsOf(e)
+	it.content = e.GetContentRevision() == e.GetRevision()
+	for _, segment := range e.GetRequest().GetBody() {
+		it.body += len(segment.GetData())
 	}
 	return true
 }
 
-// unacknowledged are the batches in flight, oldest first.
-func (b *buffer) unacknowledged() []*batch {
-	list := make([]*batch, 0, len(b.order))
-	for _, sequence := range b.order {
-		list = append(list, b.inflight[sequence])
-	}
-	return list
+// hold counts bytes, or gives them back.
+func (b *buffer) hold(a *account, n int) {
+	b.bytes += n
+	a.bytes += n
 }
 
-func (b *buffer) empty() bool { return len(b.waiting) == 0 && len(b.inflight) == 0 }
+// oldest is when the oldest exchange began of which no revision is acknowledged, in monotonic time.
+func (b *buffer) oldest() uint64 {
+	oldest := uint64(math.MaxUint64)
+	for _, a := range b.order {
+		for _, it := range a.queue {
+			if it.first {
+				oldest = min(oldest, it.start)
+			}
+		}
+	}
+	for _, sent := range b.inflight {
+		oldest = min(oldest, sent.oldest)
+	}
+	return oldest
+}
+
+func (b *buffer) empty() bool { return b.waiting == 0 && len(b.inflight) == 0 }

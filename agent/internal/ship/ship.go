@@ -4,16 +4,13 @@ package ship
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/protobuf/types/known/timestamppb"
-
+	"github.com/sidelight/sidelight/agent/internal/workload"
 	"github.com/sidelight/sidelight/internal/logkey"
 	"github.com/sidelight/sidelight/internal/losses"
 	aggregatorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/aggregator/v1"
@@ -33,6 +30,8 @@ type Config struct {
 	Renew time.Duration
 	// StatusEvery is the rhythm of the status lane.
 	StatusEvery time.Duration
+	// HeartbeatEvery is how often the aggregator learns up to when all is acknowledged.
+	HeartbeatEvery time.Duration
 	// Drain bounds the wait for acknowledgements at the end of a stream, and of the agent.
 	Drain time.Duration
 }
@@ -41,7 +40,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		BufferBytes: 64 << 20, BatchItems: 256, BatchBytes: 256 << 10, Linger: 5 * time.Millisecond,
-		Renew: time.Minute, StatusEvery: 10 * time.Second, Drain: 3 * time.Second,
+		Renew: time.Minute, StatusEvery: 10 * time.Second, HeartbeatEvery: time.Second, Drain: 3 * time.Second,
 	}
 }
 
@@ -53,7 +52,9 @@ type Deps struct {
 	// Hello names the agent; the clocks are filled in when it is sent.
 	Hello *aggregatorv1.Hello
 	// Mono is the kernel's monotonic clock.
-	Mono   func() uint64
+	Mono func() uint64
+	// Added tells up to when, on that clock, every exchange that began was given to Add.
+	Added  func() uint64
 	Status func() *statusv1.PartStatus
 	Policy func(*policyv1.AgentPolicy)
 }
@@ -65,9 +66,13 @@ type Shipper struct {
 
 	mu     sync.Mutex
 	buffer *buffer
+	// watched is the last watermark: it never goes back.
+	watched uint64
 	// wake has room for one token: something waits, or was acknowledged.
 	wake      chan struct{}
 	connected atomic.Bool
+	// BytesSent counts batches as they go on the wire, resends too.
+	BytesSent atomic.Uint64
 }
 
 // New makes a shipper that sends nothing until Run.
@@ -75,12 +80,22 @@ func New(cfg Config, deps Deps) *Shipper {
 	return &Shipper{cfg: cfg, deps: deps, buffer: newBuffer(cfg.BufferBytes, deps.Losses), wake: make(chan struct{}, 1)}
 }
 
-// Add takes an exchange. It never waits.
-func (s *Shipper) Add(e *trafficv1.Exchange) {
+// Add takes an exchange of a workload. It never waits.
+func (s *Shipper) Add(e *trafficv1.Exchange, w *workload.Workload) {
 	s.mu.Lock()
-	s.buffer.add(e)
+	s.buffer.add(e, w)
 	s.mu.Unlock()
 	s.notify()
+}
+
+// Watermark is the time before which every exchange that began is acknowledged, or was given up and counted.
+func (s *Shipper) Watermark() uint64 {
+	// In this order: an exchange that is added meanwhile is seen in one place or the other.
+	added := s.deps.Added()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watched = max(s.watched, min(added, s.buffer.oldest()))
+	return s.watched
 }
 
 // Connected tells whether a stream stands.
@@ -136,181 +151,7 @@ func (s *Shipper) Run(ctx context.Context) error {
 func (s *Shipper) giveUp() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := len(s.buffer.waiting)
-	for _, b := range s.buffer.unacknowledged() {
-		n += len(b.exchanges)
+	if exchanges, revisions := s.buffer.giveUp(); exchanges+revisions > 0 {
+		s.deps.Log.Warn("exchanges were not acknowledged when the agent stopped", logkey.Count, exchanges, "revisions", revisions)
 	}
-	if n > 0 {
-		s.deps.Losses.Add("exchanges", "agent_stop", int64(n))
-		s.deps.Log.Warn("exchanges were not acknowledged when the agent stopped", logkey.Count, n)
-	}
-}
-
-// session is one stream's life. Nil: it was renewed.
-func (s *Shipper) session(ctx, streamCtx context.Context) error {
-	streamCtx, cancel := context.WithCancel(streamCtx)
-	defer cancel()
-	stream, err := s.deps.Client.Mirror(streamCtx)
-	if err != nil {
-		return fmt.Errorf("opening: %w", err)
-	}
-	if err := stream.Send(s.hello()); err != nil {
-		return fmt.Errorf("greeting: %w", err)
-	}
-	received := make(chan error, 1)
-	go func() { received <- s.receive(stream) }()
-	err = s.send(ctx, stream, received)
-	// The receiver ends with the stream.
-	cancel()
-	<-received //nolint:errcheck // it only says that the stream was ended from here; the sender knows why
-	return err
-}
-
-type mirrorStream = interface {
-	Send(*aggregatorv1.MirrorRequest) error
-	Recv() (*aggregatorv1.MirrorResponse, error)
-	Header() (metadata.MD, error)
-	CloseSend() error
-}
-
-func (s *Shipper) hello() *aggregatorv1.MirrorRequest {
-	hello := &aggregatorv1.Hello{
-		Node: s.deps.Hello.GetNode(), BootId: s.deps.Hello.GetBootId(), Version: s.deps.Hello.GetVersion(),
-		Wall: timestamppb.Now(), MonoNs: s.deps.Mono(),
-	}
-	return &aggregatorv1.MirrorRequest{Message: &aggregatorv1.MirrorRequest_Hello{Hello: hello}}
-}
-
-func (s *Shipper) receive(stream mirrorStream) error {
-	// The aggregator answers the greeting with the stream's header. An error shows in Recv, too.
-	if _, err := stream.Header(); err == nil {
-		s.connected.Store(true)
-	}
-	for {
-		message, err := stream.Recv()
-		if err != nil {
-			return fmt.Errorf("receiving: %w", err)
-		}
-		if ack := message.GetAck(); ack != nil {
-			s.mu.Lock()
-			s.buffer.acknowledge(ack.GetSequence())
-			s.mu.Unlock()
-			if n := ack.GetRefused(); n > 0 {
-				s.deps.Losses.Add("exchanges", "refused", int64(n))
-			}
-			s.notify()
-		}
-		if policy := message.GetPolicy(); policy != nil {
-			s.deps.Policy(policy)
-		}
-	}
-}
-
-// send plays what is not acknowledged, then what comes, until the stream breaks, its time is up or ctx ends.
-func (s *Shipper) send(ctx context.Context, stream mirrorStream, received chan error) error {
-	s.mu.Lock()
-	again := s.buffer.unacknowledged()
-	s.mu.Unlock()
-	for _, b := range again {
-		if err := sendBatch(stream, b); err != nil {
-			return err
-		}
-	}
-	if err := s.sendStatus(stream); err != nil {
-		return err
-	}
-	renew := time.NewTimer(s.cfg.Renew*4/5 + rand.N(s.cfg.Renew*2/5))
-	defer renew.Stop()
-	status := time.NewTicker(s.cfg.StatusEvery)
-	defer status.Stop()
-	linger := time.NewTimer(0)
-	defer linger.Stop()
-	var armed bool
-	for {
-		select {
-		case err := <-received:
-			received <- err
-			return err
-		case <-ctx.Done():
-			return s.drain(stream, received, true)
-		case <-renew.C:
-			return s.drain(stream, received, false)
-		case <-status.C:
-			if err := s.sendStatus(stream); err != nil {
-				return err
-			}
-		case <-s.wake:
-			if !armed {
-				linger.Reset(s.cfg.Linger)
-				armed = true
-			}
-		case <-linger.C:
-			armed = false
-			if err := s.sendWaiting(stream); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-func (s *Shipper) sendWaiting(stream mirrorStream) error {
-	for {
-		s.mu.Lock()
-		b := s.buffer.cut(s.cfg.BatchItems, s.cfg.BatchBytes)
-		s.mu.Unlock()
-		if b == nil {
-			return nil
-		}
-		if err := sendBatch(stream, b); err != nil {
-			return err
-		}
-	}
-}
-
-// drain waits for acknowledgements before the stream ends: so a renewal sends nothing twice.
-func (s *Shipper) drain(stream mirrorStream, received chan error, last bool) error {
-	if last {
-		if err := s.sendWaiting(stream); err != nil {
-			return err
-		}
-	}
-	deadline := time.NewTimer(s.cfg.Drain)
-	defer deadline.Stop()
-	for {
-		s.mu.Lock()
-		done := len(s.buffer.inflight) == 0
-		s.mu.Unlock()
-		if done {
-			break
-		}
-		select {
-		case err := <-received:
-			received <- err
-			return err
-		case <-deadline.C:
-			return stream.CloseSend()
-		case <-s.wake:
-		}
-	}
-	// What came meanwhile waits for the next stream.
-	s.notify()
-	return stream.CloseSend()
-}
-
-func (s *Shipper) sendStatus(stream mirrorStream) error {
-	message := &aggregatorv1.MirrorRequest{Message: &aggregatorv1.MirrorRequest_Status{Status: s.deps.Status()}}
-	if err := stream.Send(message); err != nil {
-		return fmt.Errorf("sending status: %w", err)
-	}
-	return nil
-}
-
-func sendBatch(stream mirrorStream, b *batch) error {
-	message := &aggregatorv1.MirrorRequest{Message: &aggregatorv1.MirrorRequest_Batch{
-		Batch: &aggregatorv1.Batch{Sequence: b.sequence, Exchanges: b.exchanges},
-	}}
-	if err := stream.Send(message); err != nil {
-		return fmt.Errorf("sending: %w", err)
-	}
-	return nil
 }

@@ -1,11 +1,13 @@
 package ship
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,65 +17,16 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/sidelight/sidelight/internal/losses"
 	"github.com/sidelight/sidelight/internal/testkit"
 	aggregatorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/aggregator/v1"
 	policyv1 "github.com/sidelight/sidelight/proto/gen/sidelight/policy/v1"
 	statusv1 "github.com/sidelight/sidelight/proto/gen/sidelight/status/v1"
-	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func exchange(name string, body int) *trafficv1.Exchange {
-	e := &trafficv1.Exchange{Id: []byte(name), Request: &trafficv1.Request{Target: []byte(name)}}
-	if body > 0 {
-		e.Request.Body = []*trafficv1.BodySegment{{Data: bytes.Repeat([]byte("x"), body)}}
-	}
-	return e
-}
-
-func TestBufferShedsBodiesFirst(t *testing.T) {
-	t.Parallel()
-	lost := losses.NewLosses(nil, "agent")
-	b := newBuffer(5000, lost)
-	for i := range 4 {
-		b.add(exchange(fmt.Sprint(i), 2000))
-	}
-	require.Len(t, b.waiting, 4)
-	require.Nil(t, b.waiting[0].exchange.GetRequest().GetBody())
-	require.Equal(t, trafficv1.GapReason_GAP_REASON_SHED, b.waiting[0].exchange.GetGaps()[0].GetReason())
-	require.NotNil(t, b.waiting[3].exchange.GetRequest().GetBody(), "the newest keep theirs")
-	require.LessOrEqual(t, b.bytes, 5000)
-	require.Equal(t, []losses.Loss{{Place: "body_bytes", Reason: "shed", Count: 4000}}, lost.Snapshot())
-
-	b = newBuffer(100, lost)
-	for i := range 50 {
-		b.add(exchange(fmt.Sprint(i), 0))
-	}
-	require.Less(t, len(b.waiting), 50)
-	require.Equal(t, "49", string(b.waiting[len(b.waiting)-1].exchange.GetId()), "the oldest go")
-	require.Equal(t, int64(50-len(b.waiting)), lost.Snapshot()[1].Count)
-}
-
-func TestAcknowledgementsInAnyOrder(t *testing.T) {
-	t.Parallel()
-	b := newBuffer(1<<20, losses.NewLosses(nil, "agent"))
-	for i := range 3 {
-		b.add(exchange(fmt.Sprint(i), 10))
-		require.Equal(t, uint64(i+1), b.cut(10, 1000).sequence)
-	}
-	require.True(t, b.acknowledge(2))
-	require.False(t, b.acknowledge(2))
-	left := b.unacknowledged()
-	require.Len(t, left, 2)
-	require.Equal(t, []uint64{1, 3}, []uint64{left[0].sequence, left[1].sequence})
-	b.acknowledge(1)
-	b.acknowledge(3)
-	require.True(t, b.empty())
-	require.Zero(t, b.bytes)
-}
 
 // far is the other end: a script of what it does with each batch.
 type far struct {
@@ -85,6 +38,14 @@ type far struct {
 	refuse  func(n int) bool
 	n       int
 	told    chan struct{}
+	// hold keeps acknowledgements back until it is closed.
+	hold chan struct{}
+	// added is what the agent's side says.
+	added atomic.Uint64
+	// marks are the heartbeats; last is the last message of the newest stream that was ended in good order.
+	marks []uint64
+	last  *aggregatorv1.MirrorRequest
+	hello *aggregatorv1.Hello
 }
 
 func (f *far) Mirror(stream aggregatorv1.MirrorService_MirrorServer) error {
@@ -94,15 +55,26 @@ func (f *far) Mirror(stream aggregatorv1.MirrorService_MirrorServer) error {
 	}
 	f.mu.Lock()
 	f.hellos++
+	f.hello = first.GetHello()
 	f.mu.Unlock()
 	if err := stream.Send(&aggregatorv1.MirrorResponse{Message: &aggregatorv1.MirrorResponse_Policy{Policy: &policyv1.AgentPolicy{Sequence: 7}}}); err != nil {
 		return err
 	}
+	var last *aggregatorv1.MirrorRequest
 	for {
 		m, err := stream.Recv()
+		f.mu.Lock()
+		if errors.Is(err, io.EOF) {
+			f.last = last
+		}
+		if h := m.GetHeartbeat(); h != nil {
+			f.marks = append(f.marks, h.GetWatchedUntilMonoNs())
+		}
+		f.mu.Unlock()
 		if err != nil {
 			return nil
 		}
+		last = m
 		batch := m.GetBatch()
 		if batch == nil {
 			continue
@@ -113,12 +85,16 @@ func (f *far) Mirror(stream aggregatorv1.MirrorService_MirrorServer) error {
 		if !refused {
 			f.batches[batch.GetSequence()]++
 			for _, e := range batch.GetExchanges() {
-				f.seen[string(e.GetId())]++
+				f.seen[string(e.GetRequest().GetTarget())]++
 			}
 		}
 		f.mu.Unlock()
 		if refused {
 			return status.Error(codes.Unavailable, "cut")
+		}
+		if f.hold != nil {
+			f.told <- struct{}{}
+			<-f.hold
 		}
 		if err := stream.Send(&aggregatorv1.MirrorResponse{Message: &aggregatorv1.MirrorResponse_Ack{Ack: &aggregatorv1.Ack{Sequence: batch.GetSequence()}}}); err != nil {
 			return nil
@@ -146,8 +122,8 @@ func start(t *testing.T, f *far, change func(*Config)) (*Shipper, *losses.Losses
 	lost := losses.NewLosses(nil, "agent")
 	policies := make(chan uint64, 100)
 	s := New(cfg, Deps{
-		Log: testkit.Quiet(), Client: aggregatorv1.NewMirrorServiceClient(conn), Losses: lost, Hello: &aggregatorv1.Hello{Node: "node"},
-		Mono: func() uint64 { return 1 }, Status: func() *statusv1.PartStatus { return &statusv1.PartStatus{} },
+		Log: testkit.Quiet(), Client: aggregatorv1.NewMirrorServiceClient(conn), Losses: lost, Hello: &aggregatorv1.Hello{Node: "node", StartedAt: timestamppb.New(time.Unix(5, 0))},
+		Mono: func() uint64 { return 1 }, Added: f.added.Load, Status: func() *statusv1.PartStatus { return &statusv1.PartStatus{} },
 		Policy: func(p *policyv1.AgentPolicy) { policies <- p.GetSequence() },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -199,7 +175,7 @@ func TestNothingIsLostOrSentTwice(t *testing.T) {
 			f := &far{refuse: test.refuse}
 			s, lost, stop := start(t, f, test.change)
 			for i := range 200 {
-				s.Add(exchange(fmt.Sprint(i), 10))
+				s.Add(exchange(fmt.Sprint(i), 10), shop())
 				if i%50 == 0 {
 					f.await(t, i) // so that several streams have their share
 				}
@@ -220,14 +196,46 @@ func TestStopDrainsAndCountsTheRest(t *testing.T) {
 	t.Parallel()
 	f := &far{}
 	s, lost, stop := start(t, f, func(c *Config) { c.Linger = time.Hour })
-	s.Add(exchange("late", 1))
+	s.Add(exchange("late", 1), shop())
 	stop()
 	require.Equal(t, map[string]int{"late": 1}, f.seen)
 	require.Empty(t, lost.Snapshot())
 
 	f = &far{refuse: func(int) bool { return true }}
 	s, lost, stop = start(t, f, func(c *Config) { c.Drain = 10 * time.Millisecond })
-	s.Add(exchange("never", 1))
+	s.Add(exchange("never", 1), shop())
 	stop()
 	require.Equal(t, []losses.Loss{{Place: "exchanges", Reason: "agent_stop", Count: 1}}, lost.Snapshot())
+}
+
+// What is not acknowledged holds the watermark up, it never goes back, and the last word of a life is how far it came.
+func TestHeartbeats(t *testing.T) {
+	t.Parallel()
+	f := &far{hold: make(chan struct{})}
+	f.added.Store(1000)
+	s, _, stop := start(t, f, func(c *Config) { c.HeartbeatEvery = 5 * time.Millisecond })
+	require.Equal(t, int64(5), f.hello.GetStartedAt().GetSeconds())
+	until := func(mark uint64) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return len(f.marks) > 0 && f.marks[len(f.marks)-1] == mark
+		}, 10*time.Second, time.Millisecond)
+	}
+	until(1000)
+	e := exchange("held", 1)
+	e.Times.RequestStartMonoNs = 1500
+	s.Add(e, shop())
+	<-f.told
+	f.added.Store(2000)
+	require.Equal(t, uint64(1500), s.Watermark())
+	close(f.hold)
+	until(2000)
+	f.added.Store(1800)
+	require.Equal(t, uint64(2000), s.Watermark())
+	f.added.Store(2100)
+	stop()
+	require.Equal(t, uint64(2100), f.last.GetHeartbeat().GetWatchedUntilMonoNs(), "the last message of the stream")
+	require.IsNonDecreasing(t, f.marks)
 }

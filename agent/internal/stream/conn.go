@@ -22,11 +22,15 @@ type conn struct {
 
 	lastDir  probe.Direction
 	lastMono uint64
+	// now is when the bytes came that are read at this moment; begun is when the first of the request under way did.
+	now, begun uint64
 	// opaque: upgraded, tunnelled, or not HTTP/1: nothing is read from it any more, for good.
 	opaque bool
 	// answered: a response's head came since the last request began. Only then may a change of direction begin a new
 	// request behind a gap: before it, what comes in may still be the old one's body.
 	answered bool
+	// gapped: bytes of requests were not seen, and what followed could not be placed because of it.
+	gapped bool
 }
 
 func newConn(t *Table, e *probe.Event) *conn {
@@ -36,10 +40,13 @@ func newConn(t *Table, e *probe.Event) *conn {
 	fromStart := e.Flags&probe.FlagStart != 0
 	c.requests = http1.NewRequestParser(t.limits, c, !fromStart)
 	c.responses = http1.NewResponseParser(t.limits, c, !fromStart)
-	c.in.deliver = func(data []byte) { c.requests.Feed(data) }
-	c.in.skip = func(n uint64, r trafficv1.GapReason) { t.gap(n, r); c.requests.Skip(n, r) }
-	c.out.deliver = func(data []byte) { c.responses.Feed(data) }
-	c.out.skip = func(n uint64, r trafficv1.GapReason) { c.responses.Skip(n, r) }
+	c.in.deliver, c.in.skip = c.received, c.missed
+	c.out.deliver = func(data []byte, mono uint64) { c.now = mono; c.responses.Feed(data) }
+	c.out.skip = func(n uint64, why trafficv1.GapReason, mono uint64) {
+		c.now = mono
+		t.unseen(c.info.Workload, n, why)
+		c.responses.Skip(n, why)
+	}
 	return c
 }
 
@@ -47,7 +54,7 @@ func newConn(t *Table, e *probe.Event) *conn {
 func (c *conn) handle(e *probe.Event) {
 	c.lastMono = e.Mono
 	if c.opaque {
-		c.table.skipped(uint64(e.Len))
+		c.table.skipped(c.info.Workload, uint64(e.Len))
 		return
 	}
 	if e.Dir != c.lastDir {
@@ -94,14 +101,16 @@ func (c *conn) RequestStarted(r *http1.Request) {
 		return
 	}
 	c.answered = false
-	c.open = append(c.open, c.table.builder.Start(c.info, r, c.lastMono))
+	c.open = append(c.open, c.table.builder.Start(c.info, r, c.begun, c.now))
+	// Another one of the same bytes begins with them.
+	c.begun = c.now
 }
 
 // RequestChanged is the request parser's.
 func (c *conn) RequestChanged(r *http1.Request) {
 	for _, o := range slices.Backward(c.open) {
 		if o.Request() == r {
-			o.Changed(c.lastMono)
+			o.Changed(c.now)
 			return
 		}
 	}
@@ -122,12 +131,16 @@ func (c *conn) ResponseHead(r *http1.Response) {
 		c.table.lost("response", "no_request", 1)
 		return
 	}
-	c.open[0].Answered(r, c.lastMono)
+	c.open[0].Answered(r, c.now)
 }
 
 // ResponseEnded is the response parser's.
 func (c *conn) ResponseEnded(r *http1.Response) {
 	if len(c.open) == 0 || !c.open[0].HasAnswer() {
+		return
+	}
+	if !r.Complete && streams(r) {
+		// Only the next request, or the connection's end, will tell that it is over.
 		return
 	}
 	connect := string(c.open[0].Request().Method) == "CONNECT" && r.Status/100 == 2
@@ -152,6 +165,7 @@ func (c *conn) pop(reason trafficv1.CloseReason) {
 func (c *conn) end(reason trafficv1.CloseReason) {
 	c.in.flush()
 	c.out.flush()
+	c.now = c.lastMono
 	if !c.opaque {
 		c.responses.Close()
 	}

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"bytes"
+	"math"
 
 	"github.com/sidelight/sidelight/agent/internal/probe"
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
@@ -13,8 +14,8 @@ type half struct {
 	next    uint32
 	// early holds events that came before the ones they follow: two threads share a socket.
 	early   []probe.Event
-	deliver func([]byte)
-	skip    func(uint64, trafficv1.GapReason)
+	deliver func(data []byte, mono uint64)
+	skip    func(n uint64, why trafficv1.GapReason, mono uint64)
 }
 
 // maxEarly bounds what waits for its turn.
@@ -45,9 +46,9 @@ func (h *half) take(e *probe.Event) {
 // pass hands on an event whose turn it is.
 func (h *half) pass(e *probe.Event) {
 	h.next += e.Len
-	h.deliver(e.Data)
+	h.deliver(e.Data, e.Mono)
 	if missing := uint64(e.Len) - uint64(len(e.Data)); missing > 0 {
-		h.skip(missing, reason(e.Flags))
+		h.skip(missing, reason(e.Flags), e.Mono)
 	}
 }
 
@@ -93,7 +94,7 @@ func (h *half) flush() {
 		h.early = append(h.early[:first], h.early[first+1:]...)
 		if ahead := int32(e.Seq - h.next); ahead >= 0 {
 			if ahead > 0 {
-				h.skip(uint64(ahead), trafficv1.GapReason_GAP_REASON_RING_FULL)
+				h.skip(uint64(ahead), trafficv1.GapReason_GAP_REASON_RING_FULL, e.Mono)
 			}
 			h.next = e.Seq
 			h.pass(&e)
@@ -102,6 +103,15 @@ func (h *half) flush() {
 		}
 		h.settle()
 	}
+}
+
+// oldest is when the first of what waits for its turn came; far in the future if nothing does.
+func (h *half) oldest() uint64 {
+	oldest := uint64(math.MaxUint64)
+	for i := range h.early {
+		oldest = min(oldest, h.early[i].Mono)
+	}
+	return oldest
 }
 
 func reason(f probe.Flags) trafficv1.GapReason {

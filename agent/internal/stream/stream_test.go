@@ -12,7 +12,9 @@ import (
 
 	"github.com/sidelight/sidelight/agent/internal/exchange"
 	"github.com/sidelight/sidelight/agent/internal/probe"
+	"github.com/sidelight/sidelight/agent/internal/workload"
 	"github.com/sidelight/sidelight/internal/losses"
+	aggregatorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/aggregator/v1"
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
 
@@ -27,10 +29,13 @@ type rig struct {
 	seq    [2]uint32
 	key    probe.ConnKey
 	flags  probe.Flags
+	shop   *workload.Workload
 }
 
 func newRig(mutate ...func(*Config)) *rig {
-	r := &rig{losses: losses.NewLosses(nil, "agent"), mono: 1000 * ms, key: probe.ConnKey{Sock: 1, Start: 1}, flags: probe.FlagAccepted | probe.FlagStart}
+	r := &rig{losses: losses.NewLosses(nil, "agent"), mono: 1000 * ms, key: probe.ConnKey{Sock: 1, Start: 1}, flags: probe.FlagAccepted | probe.FlagStart,
+		shop: workload.New(&trafficv1.Workload{Cluster: "standalone", Node: "shop-1", Service: "shop", Process: &trafficv1.Process{
+			Pid: 4711, Executable: "/usr/sbin/nginx", Unit: "nginx.service", Cgroup: "/system.slice/nginx.service"}})}
 	// Near the end of the number space: every test crosses it.
 	r.seq = [2]uint32{0xfffffff0, 0xffffffff}
 	cfg := DefaultConfig()
@@ -38,8 +43,8 @@ func newRig(mutate ...func(*Config)) *rig {
 		m(&cfg)
 	}
 	builder := exchange.NewBuilder(exchange.Config{BootID: "boot"}, func(mono uint64) time.Time { return time.Unix(0, int64(mono)) },
-		func(e *trafficv1.Exchange) { r.out = append(r.out, e) })
-	r.table = NewTable(cfg, Deps{Builder: builder, Losses: r.losses, Workload: func(uint32) *trafficv1.Workload { return &trafficv1.Workload{Service: "shop"} }})
+		func(e *trafficv1.Exchange, _ *workload.Workload) { r.out = append(r.out, e) })
+	r.table = NewTable(cfg, Deps{Builder: builder, Losses: r.losses, Workload: func(uint32) *workload.Workload { return r.shop }})
 	return r
 }
 
@@ -275,7 +280,12 @@ func BenchmarkExchange(b *testing.B) {
 		r.answer(ok)
 		r.table.Tick(r.mono)
 	}
-	// What one exchange costs on the link to the aggregator, and what was captured of it.
-	b.ReportMetric(float64(proto.Size(r.out[0])), "sent-B")
+	// What one exchange costs on the link to the aggregator, in a batch of a hundred of one workload, and what was captured of it.
+	r.out[0].WorkloadRef = 1
+	batch := &aggregatorv1.Batch{Workloads: []*trafficv1.Workload{r.shop.Name}}
+	for range 100 {
+		batch.Exchanges = append(batch.Exchanges, r.out[0])
+	}
+	b.ReportMetric(float64(proto.Size(batch))/100, "sent-B")
 	b.ReportMetric(float64(len(wire)+len(ok)), "captured-B")
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/sidelight/sidelight/agent/internal/exchange"
 	"github.com/sidelight/sidelight/agent/internal/http1"
 	"github.com/sidelight/sidelight/agent/internal/probe"
+	"github.com/sidelight/sidelight/agent/internal/workload"
 	"github.com/sidelight/sidelight/internal/losses"
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
@@ -35,7 +36,7 @@ type Deps struct {
 	Builder *exchange.Builder
 	Losses  *losses.Losses
 	// Workload names a process.
-	Workload func(tgid uint32) *trafficv1.Workload
+	Workload func(tgid uint32) *workload.Workload
 }
 
 // Table is all connections. Handle and Tick may be called from different goroutines.
@@ -43,7 +44,7 @@ type Table struct {
 	cfg      Config
 	limits   http1.Limits
 	builder  *exchange.Builder
-	workload func(uint32) *trafficv1.Workload
+	workload func(uint32) *workload.Workload
 	losses   *losses.Losses
 
 	mu    sync.Mutex
@@ -72,16 +73,16 @@ func (t *Table) Handle(e *probe.Event) {
 		}
 		return
 	}
-	t.BytesSeen.Add(uint64(len(e.Data)))
 	if c == nil {
 		if len(t.conns) >= t.cfg.MaxConnections {
 			t.losses.Add("connections", "full", 1)
-			t.BytesLost.Add(uint64(e.Len))
+			t.lostBytes(t.workload(e.Tgid), uint64(e.Len))
 			return
 		}
 		c = newConn(t, e)
 		t.conns[e.Conn] = c
 	}
+	t.seen(c.info.Workload, uint64(len(e.Data)))
 	c.handle(e)
 }
 
@@ -131,15 +132,26 @@ func (t *Table) Len() int {
 	return len(t.conns)
 }
 
-func (t *Table) lost(place, why string, n int64) { t.losses.Add(place, why, n) }
+// slowLine is how long the first line of a request may take before Oldest looks no more at it: else one client that never
+// ends its line would hold up what is known of all others.
+const slowLine = uint64(5 * time.Second)
 
-func (t *Table) skipped(n uint64) { t.BytesSkipped.Add(n) }
-
-// gap counts bytes of requests that were not seen, by reason.
-func (t *Table) gap(n uint64, why trafficv1.GapReason) {
-	t.BytesLost.Add(n)
-	t.losses.Add("request_bytes", gapWords[why], int64(n))
+// Oldest is when the oldest exchange began that was not handed on in any revision, as far as it lies before `until`; else it is
+// `until`.
+func (t *Table) Oldest(until uint64) uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	oldest := min(until, t.builder.Oldest())
+	for _, c := range t.conns {
+		oldest = min(oldest, c.in.oldest())
+		if !c.opaque && c.requests.LineUnderWay() && c.begun+slowLine > until {
+			oldest = min(oldest, c.begun)
+		}
+	}
+	return oldest
 }
+
+func (t *Table) lost(place, why string, n int64) { t.losses.Add(place, why, n) }
 
 var gapWords = map[trafficv1.GapReason]string{
 	trafficv1.GapReason_GAP_REASON_BUDGET: "budget", trafficv1.GapReason_GAP_REASON_RING_FULL: "ring_full",

@@ -157,6 +157,12 @@ func (w *Watcher) Lookup(pid uint32) (Selected, bool) {
 	if err != nil {
 		return Selected{}, false
 	}
+	// It has its parent's listening sockets, and is to be called by the same name from its first byte on.
+	if selector.NeedsPorts(w.cfg.Filters, p) {
+		if listeners, err := w.proc.listening(pid); err == nil {
+			p.Ports = w.proc.ports(pid, listeners)
+		}
+	}
 	decision := selector.Decide(w.cfg.Filters, p)
 	return Selected{p, "child of a mirrored process", decision.Service}, true
 }
