@@ -1,15 +1,18 @@
 // The console's own API, same origin: nothing of this page ever asks anyone else.
+import type { DescMethodUnary } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectQueryKey } from "@connectrpc/connect-query";
 import { createConnectTransport } from "@connectrpc/connect-web";
 import { QueryCache, QueryClient } from "@tanstack/react-query";
 
-import { AttackService, SessionService } from "./gen/sidelight/console/v1/ui_pb";
+import { AttackService, InstallationService, PolicyService, SessionService } from "./gen/sidelight/console/v1/ui_pb";
 import { capital } from "./words";
 
-export const transport = createConnectTransport({ baseUrl: location.origin + "/api" });
+export const transport = createConnectTransport({ baseUrl: "/api" });
 
 export const attacks = createClient(AttackService, transport);
+export const installations = createClient(InstallationService, transport);
+export const policies = createClient(PolicyService, transport);
 
 const whoAmI = createConnectQueryKey({ schema: SessionService.method.whoAmI, cardinality: "finite" });
 
@@ -29,6 +32,11 @@ export const queries: QueryClient = new QueryClient({
     },
   },
 });
+
+// again asks anew for what somebody has just changed.
+export async function again(...methods: DescMethodUnary[]): Promise<void> {
+  await Promise.all(methods.map((schema) => queries.invalidateQueries({ queryKey: createConnectQueryKey({ schema, cardinality: undefined }) })));
+}
 
 export function signedOut(): void {
   void queries.invalidateQueries({ queryKey: whoAmI });

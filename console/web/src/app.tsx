@@ -1,15 +1,18 @@
 import { useQuery } from "@connectrpc/connect-query";
-import { useEffect } from "react";
+import { useEffect, useState } from "react";
 
 import { isSignedOut } from "./api";
 import { AttackPage } from "./attacks/page";
 import { useChanges } from "./changes";
+import { CoveragePage } from "./coverage/page";
 import { EndpointPage } from "./endpoints/page";
 import { SessionService } from "./gen/sidelight/console/v1/ui_pb";
 import { NodePage } from "./nodes/page";
 import { Boundary } from "./parts/boundary";
 import { Link } from "./parts/link";
 import { Failure, Notice, Waiting } from "./parts/notice";
+import type { Draft } from "./policy/draft";
+import { PolicyPage } from "./policy/page";
 import { ChangePassword } from "./session/change";
 import { Login } from "./session/login";
 import { SignOut } from "./session/signout";
@@ -26,12 +29,15 @@ export function App() {
 const rooms = [
   { name: "Attacks", path: "attacks" },
   { name: "APIs", path: "apis" },
+  { name: "Coverage", path: "coverage" },
   { name: "Nodes", path: "nodes" },
+  { name: "Policy", path: "policy" },
 ];
 
 function House(props: { user: string }) {
   const place = usePlace();
   const live = useChanges();
+  const [draft, setDraft] = useState<Draft>();
   const room = place.path[0] ?? "attacks";
   const name = rooms.find((r) => r.path === room)?.name;
   useEffect(() => {
@@ -58,21 +64,25 @@ function House(props: { user: string }) {
       </header>
       <main>
         <Boundary key={room}>
-          <Room name={room} />
+          <Room name={room} draft={draft} setDraft={setDraft} />
         </Boundary>
       </main>
     </>
   );
 }
 
-function Room(props: { name: string }) {
+function Room(props: { name: string; draft: Draft | undefined; setDraft: (draft: Draft | undefined) => void }) {
   switch (props.name) {
     case "attacks":
       return <AttackPage />;
     case "apis":
       return <EndpointPage />;
+    case "coverage":
+      return <CoveragePage />;
     case "nodes":
       return <NodePage />;
+    case "policy":
+      return <PolicyPage draft={props.draft} setDraft={props.setDraft} />;
     default:
       return (
         <Notice title="There is no such page">

@@ -11,6 +11,8 @@ import "./style/table.css";
 import "./style/panel.css";
 import "./style/labels.css";
 import "./style/nodes.css";
+import "./style/coverage.css";
+import "./style/policy.css";
 
 const root = document.getElementById("root");
 if (root) {

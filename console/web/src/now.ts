@@ -20,5 +20,6 @@ function subscribe(listener: () => void): () => void {
 
 // useNow is the time, in steps of `every` milliseconds, so that few things are drawn anew.
 export function useNow(every = step): number {
-  return useSyncExternalStore(subscribe, () => Math.floor(Date.now() / every) * every);
+  const read = () => Math.floor(Date.now() / every) * every;
+  return useSyncExternalStore(subscribe, read, read);
 }

@@ -1,7 +1,7 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "vitest";
 
-import { ago, count, moment, plural, size } from "./quantity";
+import { ago, count, duration, moment, plural, size } from "./quantity";
 
 describe("numbers", () => {
   it("count groups digits", () => expect([count(0), count(1234567n)]).toEqual(["0", "1,234,567"]));
@@ -20,4 +20,10 @@ describe("times", () => {
       "0 s ago", "30 s ago", "30 min ago", "10 h ago", "7 d ago",
     ]);
   });
+});
+
+it("duration never rounds something to nothing", () => {
+  const of = (...ms: number[]) => ms.map(duration);
+  expect(of(-5, 0, 1, 999, 1000, 59_999, 60_000, 61_000)).toEqual(["none", "none", "under 1 s", "under 1 s", "1 s", "59 s", "1 min", "1 min 1 s"]);
+  expect(of(3_600_000, 3_660_000, 86_400_000, 90_000_000)).toEqual(["1 h", "1 h 1 min", "1 d", "1 d 1 h"]);
 });

@@ -35,6 +35,17 @@ export function moment(t: Timestamp, now: number): string {
   return `${two(d.getDate())} ${months[d.getMonth()]}${year} ${clock}`;
 }
 
+// duration is a length of time. What lasted is never rounded to nothing.
+export function duration(ms: number): string {
+  if (ms <= 0) return "none";
+  if (ms < 1000) return "under 1 s";
+  const s = Math.floor(ms / 1000);
+  if (s < 60) return `${s} s`;
+  const [big, small, one, other] = s < 3600 ? [60, 1, "min", "s"] : s < 86400 ? [3600, 60, "h", "min"] : [86400, 3600, "d", "h"];
+  const rest = Math.floor((s % big) / small);
+  return `${Math.floor(s / big)} ${one}${rest > 0 ? ` ${rest} ${other}` : ""}`;
+}
+
 export function ago(t: Timestamp, now: number): string {
   const seconds = Math.max(0, Math.round((now - timestampDate(t).getTime()) / 1000));
   if (seconds < 60) return `${seconds} s ago`;

@@ -27,10 +27,11 @@ const names: Record<string, string> = {
   weak_auth: "Weak authentication",
   vuln_component: "Vulnerable component",
   api_specification: "Against the specification",
+  custom_rule: "Own rule",
 };
 
 // What the processor can find today, and so what the filter offers.
-export const found = ["sqli", "xss", "rce", "ptrav", "ssti", "ssi", "nosqli", "ldapi", "ssrf", "xxe", "crlf", "smuggling", "scanner"];
+export const found = ["sqli", "xss", "rce", "ptrav", "ssti", "ssi", "nosqli", "ldapi", "ssrf", "xxe", "crlf", "smuggling", "scanner", "custom_rule"];
 
 export function typeName(code: string): string {
   return Object.hasOwn(names, code) ? (names[code] ?? code) : code;

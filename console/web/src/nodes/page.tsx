@@ -5,9 +5,11 @@ import { Failure, Notice, Waiting } from "../parts/notice";
 import { count } from "../quantity";
 import { Node } from "./node";
 import { NewToken } from "./token";
+import { Tokens } from "./tokens";
 
 export function NodePage() {
   const list = useQuery(InstallationService.method.listInstallations, {}, { refetchInterval: 5000 });
+  const tokens = useQuery(InstallationService.method.listTokens, {});
   const nodes = list.data?.installations ?? [];
   return (
     <section className="list">
@@ -25,8 +27,9 @@ export function NodePage() {
         </Notice>
       )}
       {nodes.map((i) => (
-        <Node key={i.id} of={i} />
+        <Node key={i.id} of={i} token={tokens.data?.tokens.find((t) => t.id === i.tokenId)?.name} />
       ))}
+      <Tokens />
     </section>
   );
 }

@@ -1,36 +1,49 @@
-import { timestampDate } from "@bufbuild/protobuf/wkt";
-
 import type { PartStatus } from "../gen/sidelight/status/v1/status_pb";
 import { Bytes } from "../parts/bytes";
 import { Moment } from "../parts/moment";
+import { State } from "../parts/state";
 import { count } from "../quantity";
 import { word } from "../words";
-import { silence } from "./totals";
+import { isSilent } from "./silence";
 
-export function Part(props: { of: PartStatus; now: number }) {
+export function Part(props: { of: PartStatus; now: number; revoked?: boolean }) {
   const p = props.of;
   const losses = p.losses.filter((l) => l.count > 0n);
   return (
-    <tr>
-      <td className="name">
+    <tr className={losses.length > 0 ? "lossy" : undefined}>
+      <th scope="row" className="name">
         <Bytes of={p.part} />
-      </td>
+      </th>
       <td className="on">
         <Bytes of={p.instance} />
       </td>
       <td className="condition">
-        <Condition part={p} now={props.now} />
+        <Condition part={p} now={props.now} revoked={props.revoked} />
       </td>
       <td className="lost">
-        {losses.length === 0 && <span className="quiet">nothing</span>}
+        {losses.length === 0 && <span className="quiet">none reported</span>}
         {losses.map((l) => (
           <span key={l.place + "/" + l.reason} className="loss">
             <b>{count(l.count)}</b> <Bytes of={`${word(l.reason)} (${word(l.place)})`} />
           </span>
         ))}
       </td>
+      <td className="policy">
+        {p.policySequence > 0n ? `sequence ${p.policySequence}` : <span className="quiet">built-in defaults</span>}
+        {p.policyRefusedBecause !== "" && (
+          <p>
+            <State tone="bad">refused a newer one</State>{" "}
+            <span className="reason">
+              <Bytes of={p.policyRefusedBecause} lines />
+            </span>
+          </p>
+        )}
+      </td>
       <td className="version quiet">
         <Bytes of={p.version || "–"} />
+      </td>
+      <td className="started">
+        <Moment at={p.startedAt} />
       </td>
       <td className="time">
         <Moment at={p.reportedAt} relative />
@@ -39,16 +52,17 @@ export function Part(props: { of: PartStatus; now: number }) {
   );
 }
 
-function Condition(props: { part: PartStatus; now: number }) {
+function Condition(props: { part: PartStatus; now: number; revoked?: boolean }) {
   const p = props.part;
+  if (props.revoked) return <State tone="bad">not known</State>;
   // What a part said of itself before it fell silent says nothing of now.
-  if (!p.reportedAt || props.now - timestampDate(p.reportedAt).getTime() > silence) return <span className="state bad">silent</span>;
-  if (p.ready) return <span className="state good">ready</span>;
+  if (isSilent(p.reportedAt, props.now)) return <State tone="bad">silent</State>;
+  if (p.ready) return <State tone="good">ready</State>;
   return (
     <>
-      <span className="state warn">not ready</span>{" "}
+      <State tone="warn">not ready</State>{" "}
       <span className="reason">
-        <Bytes of={p.notReadyBecause} />
+        <Bytes of={p.notReadyBecause || "it does not say why"} />
       </span>
     </>
   );

@@ -2,9 +2,6 @@ import type { Installation } from "../gen/sidelight/console/v1/ui_pb";
 import type { PartStatus } from "../gen/sidelight/status/v1/status_pb";
 import { count, size } from "../quantity";
 
-// A part reports every ten seconds; after three missed reports it counts as silent.
-export const silence = 30_000;
-
 // totals adds up what all parts of all installations say of themselves.
 export function totals(installations: Installation[]) {
   const parts = installations.flatMap((i) => i.parts);

@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 
-import { sentence } from "../api";
+import { Sentence } from "./wrong";
 
 export function Notice(props: { title: string; children?: ReactNode }) {
   return (
@@ -15,7 +15,7 @@ export function Failure(props: { error: unknown; again?: () => void }) {
   return (
     <section className="notice failure" role="alert">
       <h2>That did not work</h2>
-      <p>{sentence(props.error)}</p>
+      <Sentence of={props.error} />
       {props.again && (
         <button type="button" onClick={props.again}>
           Try again
