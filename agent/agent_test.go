@@ -81,6 +81,7 @@ func (a *aggregator) Mirror(stream aggregatorv1.MirrorService_MirrorServer) erro
 		if !broken {
 			for _, e := range batch.GetExchanges() {
 				e.Workload = batch.GetWorkloads()[e.GetWorkloadRef()-1]
+				e.Connection = batch.GetConnections()[e.GetConnectionRef()-1]
 				a.exchanges = append(a.exchanges, e)
 				a.at = append(a.at, time.Now())
 			}

@@ -2,8 +2,8 @@ package aggregator
 
 import (
 	"context"
-	"errors"
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"

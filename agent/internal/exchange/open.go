@@ -122,9 +122,9 @@ func (o *Open) send(phase trafficv1.Phase, reason trafficv1.CloseReason) {
 }
 
 func (o *Open) times() *trafficv1.Times {
-	t := &trafficv1.Times{
-		RequestStart: timestamppb.New(o.builder.wall(o.started)), RequestEnd: timestamppb.New(o.builder.wall(o.requestEnd)),
-		RequestStartMonoNs: o.started,
+	t := &trafficv1.Times{RequestStart: timestamppb.New(o.builder.wall(o.started)), RequestStartMonoNs: o.started}
+	if o.requestEnd != o.started {
+		t.RequestEnd = timestamppb.New(o.builder.wall(o.requestEnd))
 	}
 	if o.responseStart != 0 {
 		t.ResponseStart = timestamppb.New(o.builder.wall(o.responseStart))

@@ -37,6 +37,8 @@ func (b *buffer) cut(maxItems, maxBytes int) *batch {
 	out := &batch{sequence: b.next, oldest: math.MaxUint64}
 	refs := map[*account]int{}
 	var list []encoded
+	var connections []string
+	connectionRefs := map[string]uint32{}
 	bytes := 0
 	for out.items < maxItems && b.waiting > 0 {
 		a := b.nextAccount()
@@ -56,7 +58,11 @@ func (b *buffer) cut(maxItems, maxBytes int) *batch {
 			out.oldest = min(out.oldest, it.start)
 		}
 		s.bytes += it.cost()
-		list = append(list, encoded{it.wire, s.ref})
+		if it.connection != "" && connectionRefs[it.connection] == 0 {
+			connections = append(connections, it.connection)
+			connectionRefs[it.connection] = uint32(len(connections))
+		}
+		list = append(list, encoded{it.wire, s.ref, connectionRefs[it.connection]})
 		bytes += len(it.wire)
 		out.items++
 	}
@@ -65,7 +71,7 @@ func (b *buffer) cut(maxItems, maxBytes int) *batch {
 		names[i] = s.account.workload
 		b.inflightBytes += s.bytes
 	}
-	out.wire = encodeBatch(out.sequence, list, names)
+	out.wire = encodeBatch(out.sequence, list, names, connections)
 	b.inflight[out.sequence] = out
 	b.sequences = append(b.sequences, out.sequence)
 	return out

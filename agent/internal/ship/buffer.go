@@ -3,8 +3,6 @@ package ship
 import (
 	"math"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/sidelight/sidelight/agent/internal/workload"
 	"github.com/sidelight/sidelight/internal/losses"
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
@@ -38,6 +36,8 @@ type id [16]byte
 type item struct {
 	id   id
 	wire []byte
+	// connection on the wire, which a batch has once.
+	connection string
 	// place in its account's queue.
 	place int
 	// start of the request on the monotonic clock.
@@ -51,7 +51,7 @@ type item struct {
 // itemBytes is what an item takes beside its bytes on the wire.
 const itemBytes = 192
 
-func (it *item) cost() int { return len(it.wire) + itemBytes }
+func (it *item) cost() int { return len(it.wire) + len(it.connection) + itemBytes }
 
 // keptAccounts bounds the memory of workloads of which nothing is held.
 const keptAccounts = 128
@@ -105,7 +105,7 @@ func (b *buffer) add(e *trafficv1.Exchange, w *workload.Workload) {
 
 // fill makes an item hold this state of its exchange.
 func (b *buffer) fill(a *account, it *item, e *trafficv1.Exchange) bool {
-	wire, err := proto.Marshal(e)
+	wire, connection, err := encode(e)
 	if err != nil {
 		// Only text that is no UTF-8 can be the reason, and nothing of the traffic is text.
 		b.losses.Add("exchanges", "not_encodable", 1)
@@ -115,6 +115,10 @@ func (b *buffer) fill(a *account, it *item, e *trafficv1.Exchange) bool {
 		return false
 	}
 	it.wire, it.start, it.body, it.heads = wire, e.GetTimes().GetRequestStartMonoNs(), 0, headsOf(e)
+	// What was shed of an exchange that waits has its connection beside it already.
+	if connection != "" {
+		it.connection = connection
+	}
 	it.content = e.GetContentRevision() == e.GetRevision()
 	for _, segment := range e.GetRequest().GetBody() {
 		it.body += len(segment.GetData())

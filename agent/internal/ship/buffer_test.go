@@ -195,13 +195,30 @@ func TestBatchOnTheWire(t *testing.T) {
 		if i%2 == 1 {
 			w = two
 		}
+		e.Request.Headers = []*trafficv1.Header{{Name: []byte("hOST"), Value: []byte("shop")}, {Name: []byte("Host"), Value: []byte("other")}}
+		e.Request.Authority = []byte("shop")
+		if i == 3 {
+			e.Request.Authority = []byte("other") // not what its first Host header says
+		}
+		if i > 0 {
+			e.Connection = &trafficv1.Connection{Netns: uint32(i/3 + 1)}
+		}
 		b.add(e, w)
+		require.Equal(t, i > 0, e.GetConnection() != nil, "the exchange is as it was")
+		require.NotEmpty(t, e.GetRequest().GetAuthority())
 		e.WorkloadRef = uint32(i%2 + 1)
+		if e.Connection = nil; i > 0 {
+			e.ConnectionRef = uint32(i/3 + 1)
+		}
+		if i != 3 {
+			e.Request.Authority = nil
+		}
 		want = append(want, e)
 	}
 	got := b.cut(100, 1<<20)
 	message := &aggregatorv1.MirrorRequest{Message: &aggregatorv1.MirrorRequest_Batch{
-		Batch: &aggregatorv1.Batch{Sequence: 1, Exchanges: want, Workloads: []*trafficv1.Workload{one.Name, two.Name}},
+		Batch: &aggregatorv1.Batch{Sequence: 1, Exchanges: want, Workloads: []*trafficv1.Workload{one.Name, two.Name},
+			Connections: []*trafficv1.Connection{{Netns: 1}, {Netns: 2}}},
 	}}
 	read := &aggregatorv1.MirrorRequest{}
 	require.NoError(t, proto.Unmarshal(got.wire, read))

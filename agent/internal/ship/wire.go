@@ -1,6 +1,8 @@
 package ship
 
 import (
+	"bytes"
+
 	"google.golang.org/grpc/encoding"
 	grpcproto "google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
@@ -8,37 +10,43 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sidelight/sidelight/agent/internal/workload"
+	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
 
 // frame is a MirrorRequest as it goes on the wire.
 type frame []byte
 
-// encoded is an exchange on the wire, and which of the batch's workloads it is of.
+// encoded is an exchange on the wire, and which of the batch's workloads and connections it is of.
 type encoded struct {
-	wire []byte
-	ref  uint32
+	wire            []byte
+	ref, connection uint32
 }
 
 // Numbers of the fields in aggregator.proto and exchange.proto; a test reads what is written here through the messages.
 const (
-	requestBatch   protowire.Number = 2
-	batchSequence  protowire.Number = 1
-	batchExchanges protowire.Number = 2
-	batchWorkloads protowire.Number = 3
-	exchangeRef    protowire.Number = 15
+	requestBatch       protowire.Number = 2
+	batchSequence      protowire.Number = 1
+	batchExchanges     protowire.Number = 2
+	batchWorkloads     protowire.Number = 3
+	batchConnections   protowire.Number = 4
+	exchangeRef        protowire.Number = 15
+	exchangeConnection protowire.Number = 16
 )
 
 // encodeBatch writes a MirrorRequest with a batch. The exchanges are there already: only their references are added.
-func encodeBatch(sequence uint64, list []encoded, workloads []*workload.Workload) frame {
+func encodeBatch(sequence uint64, list []encoded, workloads []*workload.Workload, connections []string) frame {
 	size := protowire.SizeTag(batchSequence) + protowire.SizeVarint(sequence)
 	for _, e := range list {
-		size += protowire.SizeTag(batchExchanges) + protowire.SizeBytes(len(e.wire)+refSize(e.ref))
+		size += protowire.SizeTag(batchExchanges) + protowire.SizeBytes(len(e.wire)+e.refSize())
 	}
 	names := make([][]byte, len(workloads))
 	for i, w := range workloads {
 		// What cannot be encoded stays empty: the references of the others must hold.
 		names[i], _ = proto.Marshal(w.Name)
 		size += protowire.SizeTag(batchWorkloads) + protowire.SizeBytes(len(names[i]))
+	}
+	for _, c := range connections {
+		size += protowire.SizeTag(batchConnections) + protowire.SizeBytes(len(c))
 	}
 	out := make([]byte, 0, protowire.SizeTag(requestBatch)+protowire.SizeBytes(size))
 	out = protowire.AppendTag(out, requestBatch, protowire.BytesType)
@@ -47,21 +55,64 @@ func encodeBatch(sequence uint64, list []encoded, workloads []*workload.Workload
 	out = protowire.AppendVarint(out, sequence)
 	for _, e := range list {
 		out = protowire.AppendTag(out, batchExchanges, protowire.BytesType)
-		out = protowire.AppendVarint(out, uint64(len(e.wire)+refSize(e.ref)))
+		out = protowire.AppendVarint(out, uint64(len(e.wire)+e.refSize()))
 		out = append(out, e.wire...)
 		// Fields may stand in any order.
 		out = protowire.AppendTag(out, exchangeRef, protowire.VarintType)
 		out = protowire.AppendVarint(out, uint64(e.ref))
+		if e.connection != 0 {
+			out = protowire.AppendTag(out, exchangeConnection, protowire.VarintType)
+			out = protowire.AppendVarint(out, uint64(e.connection))
+		}
 	}
 	for _, name := range names {
 		out = protowire.AppendTag(out, batchWorkloads, protowire.BytesType)
 		out = protowire.AppendBytes(out, name)
 	}
+	for _, c := range connections {
+		out = protowire.AppendTag(out, batchConnections, protowire.BytesType)
+		out = protowire.AppendString(out, c)
+	}
 	return out
 }
 
-func refSize(ref uint32) int {
-	return protowire.SizeTag(exchangeRef) + protowire.SizeVarint(uint64(ref))
+func (e encoded) refSize() int {
+	size := protowire.SizeTag(exchangeRef) + protowire.SizeVarint(uint64(e.ref))
+	if e.connection != 0 {
+		size += protowire.SizeTag(exchangeConnection) + protowire.SizeVarint(uint64(e.connection))
+	}
+	return size
+}
+
+// encode writes an exchange without what others of its batch say too, and without what its headers say already. Its
+// connection is given beside it, empty if the exchange has none.
+func encode(e *trafficv1.Exchange) (wire []byte, connection string, err error) {
+	c, request := e.GetConnection(), e.GetRequest()
+	if c != nil {
+		text, err := proto.Marshal(c)
+		if err != nil {
+			return nil, "", err
+		}
+		connection = string(text)
+	}
+	authority := request.GetAuthority()
+	if len(authority) > 0 && bytes.Equal(authority, firstHost(request.GetHeaders())) {
+		request.Authority = nil
+		defer func() { request.Authority = authority }()
+	}
+	e.Connection = nil
+	wire, err = proto.Marshal(e)
+	e.Connection = c
+	return wire, connection, err
+}
+
+func firstHost(headers []*trafficv1.Header) []byte {
+	for _, h := range headers {
+		if bytes.EqualFold(h.GetName(), []byte("host")) {
+			return h.GetValue()
+		}
+	}
+	return nil
 }
 
 // codec is gRPC's own, and lets frames pass as they are.

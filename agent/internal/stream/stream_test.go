@@ -280,9 +280,13 @@ func BenchmarkExchange(b *testing.B) {
 		r.answer(ok)
 		r.table.Tick(r.mono)
 	}
-	// What one exchange costs on the link to the aggregator, in a batch of a hundred of one workload, and what was captured of it.
-	r.out[0].WorkloadRef = 1
+	// What one exchange costs on the link to the aggregator, in a batch of a hundred of one workload over ten connections, and what
+	// was captured of it.
 	batch := &aggregatorv1.Batch{Workloads: []*trafficv1.Workload{r.shop.Name}}
+	for range 10 {
+		batch.Connections = append(batch.Connections, r.out[0].GetConnection())
+	}
+	r.out[0].WorkloadRef, r.out[0].ConnectionRef, r.out[0].Connection, r.out[0].Request.Authority = 1, 1, nil, nil
 	for range 100 {
 		batch.Exchanges = append(batch.Exchanges, r.out[0])
 	}

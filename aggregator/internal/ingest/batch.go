@@ -37,7 +37,10 @@ func (st *stream) take(ctx context.Context, b *aggregatorv1.Batch) error {
 	list := b.GetExchanges()
 	sizes, costs, total := make([]int64, len(list)), make([]int64, len(list)), int64(perBatch)
 	for _, w := range b.GetWorkloads() {
-		total += workloadCost(w)
+		total += sharedCost(w)
+	}
+	for _, c := range b.GetConnections() {
+		total += sharedCost(c)
 	}
 	for i, x := range list {
 		sizes[i] = int64(proto.Size(x))
@@ -64,11 +67,11 @@ func (st *stream) take(ctx context.Context, b *aggregatorv1.Batch) error {
 	}
 	s.Batches.Add(1)
 	s.Exchanges.Add(int64(len(list)))
-	table := st.resolve(b.GetWorkloads())
+	common := tables{st.resolve(b.GetWorkloads()), b.GetConnections()}
 	items := make([]route.Item, 0, len(list))
 	now := s.deps.Now()
 	for i, x := range list {
-		size, reason := st.prepare(x, sizes[i], table, now)
+		size, reason := st.prepare(x, sizes[i], common, now)
 		if reason != "" {
 			s.deps.Losses.Add("ingest", reason, 1)
 			open.refused++
@@ -126,8 +129,13 @@ func (b *batch) answer() {
 
 // prepare checks what an exchange claims and adds what the aggregator knows. It gives its size as it goes on, or the
 // reason why it is refused.
-func (st *stream) prepare(x *trafficv1.Exchange, size int64, table []shared, now time.Time) (int64, string) {
-	grew, reason := st.place(x, table)
+func (st *stream) prepare(x *trafficv1.Exchange, size int64, common tables, now time.Time) (int64, string) {
+	grew, reason := st.place(x, common.workloads)
+	if reason == "" {
+		var more int64
+		more, reason = common.connect(x)
+		grew += more + nameHost(x)
+	}
 	if reason != "" {
 		return 0, reason
 	}

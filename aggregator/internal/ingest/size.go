@@ -13,8 +13,8 @@ const (
 	perPart = 160
 	// perAnomaly is a number's place in a list that grew by doubling.
 	perAnomaly = 8
-	// perWorkload is what the frame of a workload costs.
-	perWorkload = 512
+	// perShared is what the frame of a workload or a connection costs.
+	perShared = 512
 	// perBatch is what a batch itself costs until it is acknowledged.
 	perBatch = 1 << 10
 )
@@ -27,7 +27,7 @@ func cost(x *trafficv1.Exchange, wire int64) int64 {
 	return overhead + wire + wire/4 + int64(parts)*perPart + int64(len(request.GetAnomalies()))*perAnomaly
 }
 
-func workloadCost(w *trafficv1.Workload) int64 {
-	size := int64(proto.Size(w))
-	return perWorkload + size + size/4
+func sharedCost(m proto.Message) int64 {
+	size := int64(proto.Size(m))
+	return perShared + size + size/4
 }

@@ -111,7 +111,7 @@ func TestAccountingIsAnUpperBound(t *testing.T) {
 				// Nothing to wait for: it was answered, and only what was asked for can be compared.
 				held = int64(perBatch)
 				for _, w := range received.GetWorkloads() {
-					held += workloadCost(w)
+					held += sharedCost(w)
 				}
 			}
 			t.Logf("held %d, heap %d (%.2f)", held, grown, float64(grown)/float64(held))

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -72,6 +73,32 @@ func TestMessages(t *testing.T) {
 			require.Empty(t, r.service.streams)
 		})
 	}
+}
+
+func TestConnectionsOfABatch(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1<<30)
+	header := func(name, value string) *trafficv1.Header {
+		return &trafficv1.Header{Name: []byte(name), Value: []byte(value)}
+	}
+	by := func(id string, ref uint32, authority string, headers ...*trafficv1.Header) *trafficv1.Exchange {
+		return &trafficv1.Exchange{Id: []byte(id), ConnectionRef: ref, Request: &trafficv1.Request{Authority: []byte(authority), Headers: headers}}
+	}
+	both := by("both", 1, "")
+	both.Connection = &trafficv1.Connection{Netns: 9}
+	inline := by("inline", 0, "a", header("Host", "b"))
+	inline.Connection = &trafficv1.Connection{Netns: 9}
+	batch := batchOf(1, nil,
+		by("1", 1, "", header("hOsT", "first"), header("Host", "second")), by("2", 2, "given", header("Host", "other")), by("1 again", 1, ""), by("far", 3, ""), both, inline)
+	batch.GetBatch().Connections = []*trafficv1.Connection{{Netns: 1}, {Netns: 2}}
+	require.NoError(t, r.mirror(t, hello(), batch))
+	got := map[string]string{}
+	for _, item := range r.judge.items {
+		require.Zero(t, item.Exchange.GetConnectionRef(), "only Mirror knows of them")
+		require.GreaterOrEqual(t, item.Size, int64(proto.Size(item.Exchange.GetConnection())), "a call is bounded by what is sent")
+		got[string(item.Exchange.GetId())] = fmt.Sprint(item.Exchange.GetConnection().GetNetns(), " ", string(item.Exchange.GetRequest().GetAuthority()))
+	}
+	require.Equal(t, map[string]string{"1": "1 first", "2": "2 given", "1 again": "1 ", "inline": "9 a"}, got)
 }
 
 func TestWorkloadsOfABatch(t *testing.T) {

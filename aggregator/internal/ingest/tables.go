@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"bytes"
+
 	"google.golang.org/protobuf/proto"
 
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
@@ -58,4 +60,39 @@ func (st *stream) place(x *trafficv1.Exchange, table []shared) (grew int64, refu
 	w := table[ref-1]
 	x.Workload, x.WorkloadRef = w.workload, 0
 	return w.size, w.refused
+}
+
+// tables is what the exchanges of a batch share.
+type tables struct {
+	workloads   []shared
+	connections []*trafficv1.Connection
+}
+
+// connect gives an exchange its connection, and says by how much it grew on the wire.
+func (t tables) connect(x *trafficv1.Exchange) (grew int64, refused string) {
+	ref := x.GetConnectionRef()
+	if ref == 0 {
+		return 0, ""
+	}
+	if int64(ref) > int64(len(t.connections)) || x.Connection != nil {
+		return 0, "bad_connection_ref"
+	}
+	x.Connection, x.ConnectionRef = t.connections[ref-1], 0
+	return int64(proto.Size(x.Connection)), ""
+}
+
+// nameHost gives a request the authority that its first Host header says, where the agent left it out. The bytes are the
+// header's own.
+func nameHost(x *trafficv1.Exchange) (grew int64) {
+	request := x.GetRequest()
+	if len(request.GetAuthority()) > 0 {
+		return 0
+	}
+	for _, h := range request.GetHeaders() {
+		if bytes.EqualFold(h.GetName(), []byte("host")) {
+			request.Authority = h.GetValue()
+			return int64(len(request.GetAuthority())) + 3
+		}
+	}
+	return 0
 }

@@ -278,8 +278,9 @@ type Batch struct {
 	// Grows by one per batch of this agent's life; a resend keeps it.
 	Sequence  uint64          `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	Exchanges []*v11.Exchange `protobuf:"bytes,2,rep,name=exchanges,proto3" json:"exchanges,omitempty"`
-	// What exchanges of the batch share, named by their `workload_ref`, instead of once in each.
-	Workloads     []*v11.Workload `protobuf:"bytes,3,rep,name=workloads,proto3" json:"workloads,omitempty"`
+	// What exchanges of the batch share, named by their `workload_ref` and `connection_ref`, instead of once in each.
+	Workloads     []*v11.Workload   `protobuf:"bytes,3,rep,name=workloads,proto3" json:"workloads,omitempty"`
+	Connections   []*v11.Connection `protobuf:"bytes,4,rep,name=connections,proto3" json:"connections,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -331,6 +332,13 @@ func (x *Batch) GetExchanges() []*v11.Exchange {
 func (x *Batch) GetWorkloads() []*v11.Workload {
 	if x != nil {
 		return x.Workloads
+	}
+	return nil
+}
+
+func (x *Batch) GetConnections() []*v11.Connection {
+	if x != nil {
+		return x.Connections
 	}
 	return nil
 }
@@ -581,7 +589,7 @@ var File_sidelight_aggregator_v1_aggregator_proto protoreflect.FileDescriptor
 
 const file_sidelight_aggregator_v1_aggregator_proto_rawDesc = "" +
 	"\n" +
-	"(sidelight/aggregator/v1/aggregator.proto\x12\x17sidelight.aggregator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a sidelight/policy/v1/policy.proto\x1a&sidelight/processor/v1/processor.proto\x1a sidelight/status/v1/status.proto\x1a#sidelight/traffic/v1/exchange.proto\x1a#sidelight/traffic/v1/workload.proto\"\x89\x02\n" +
+	"(sidelight/aggregator/v1/aggregator.proto\x12\x17sidelight.aggregator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a sidelight/policy/v1/policy.proto\x1a&sidelight/processor/v1/processor.proto\x1a sidelight/status/v1/status.proto\x1a%sidelight/traffic/v1/connection.proto\x1a#sidelight/traffic/v1/exchange.proto\x1a#sidelight/traffic/v1/workload.proto\"\x89\x02\n" +
 	"\rMirrorRequest\x126\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1e.sidelight.aggregator.v1.HelloH\x00R\x05hello\x126\n" +
 	"\x05batch\x18\x02 \x01(\v2\x1e.sidelight.aggregator.v1.BatchH\x00R\x05batch\x129\n" +
@@ -597,11 +605,12 @@ const file_sidelight_aggregator_v1_aggregator_proto_rawDesc = "" +
 	"\n" +
 	"started_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\">\n" +
 	"\tHeartbeat\x121\n" +
-	"\x15watched_until_mono_ns\x18\x01 \x01(\x04R\x12watchedUntilMonoNs\"\x9f\x01\n" +
+	"\x15watched_until_mono_ns\x18\x01 \x01(\x04R\x12watchedUntilMonoNs\"\xe3\x01\n" +
 	"\x05Batch\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12<\n" +
 	"\texchanges\x18\x02 \x03(\v2\x1e.sidelight.traffic.v1.ExchangeR\texchanges\x12<\n" +
-	"\tworkloads\x18\x03 \x03(\v2\x1e.sidelight.traffic.v1.WorkloadR\tworkloads\"\x89\x01\n" +
+	"\tworkloads\x18\x03 \x03(\v2\x1e.sidelight.traffic.v1.WorkloadR\tworkloads\x12B\n" +
+	"\vconnections\x18\x04 \x03(\v2 .sidelight.traffic.v1.ConnectionR\vconnections\"\x89\x01\n" +
 	"\x0eMirrorResponse\x120\n" +
 	"\x03ack\x18\x01 \x01(\v2\x1c.sidelight.aggregator.v1.AckH\x00R\x03ack\x12:\n" +
 	"\x06policy\x18\x02 \x01(\v2 .sidelight.policy.v1.AgentPolicyH\x00R\x06policyB\t\n" +
@@ -647,8 +656,9 @@ var file_sidelight_aggregator_v1_aggregator_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 	(*v11.Exchange)(nil),          // 10: sidelight.traffic.v1.Exchange
 	(*v11.Workload)(nil),          // 11: sidelight.traffic.v1.Workload
-	(*v12.AgentPolicy)(nil),       // 12: sidelight.policy.v1.AgentPolicy
-	(*v13.Summary)(nil),           // 13: sidelight.processor.v1.Summary
+	(*v11.Connection)(nil),        // 12: sidelight.traffic.v1.Connection
+	(*v12.AgentPolicy)(nil),       // 13: sidelight.policy.v1.AgentPolicy
+	(*v13.Summary)(nil),           // 14: sidelight.processor.v1.Summary
 }
 var file_sidelight_aggregator_v1_aggregator_proto_depIdxs = []int32{
 	1,  // 0: sidelight.aggregator.v1.MirrorRequest.hello:type_name -> sidelight.aggregator.v1.Hello
@@ -659,18 +669,19 @@ var file_sidelight_aggregator_v1_aggregator_proto_depIdxs = []int32{
 	9,  // 5: sidelight.aggregator.v1.Hello.started_at:type_name -> google.protobuf.Timestamp
 	10, // 6: sidelight.aggregator.v1.Batch.exchanges:type_name -> sidelight.traffic.v1.Exchange
 	11, // 7: sidelight.aggregator.v1.Batch.workloads:type_name -> sidelight.traffic.v1.Workload
-	5,  // 8: sidelight.aggregator.v1.MirrorResponse.ack:type_name -> sidelight.aggregator.v1.Ack
-	12, // 9: sidelight.aggregator.v1.MirrorResponse.policy:type_name -> sidelight.policy.v1.AgentPolicy
-	13, // 10: sidelight.aggregator.v1.TailResponse.summary:type_name -> sidelight.processor.v1.Summary
-	0,  // 11: sidelight.aggregator.v1.MirrorService.Mirror:input_type -> sidelight.aggregator.v1.MirrorRequest
-	6,  // 12: sidelight.aggregator.v1.TailService.Tail:input_type -> sidelight.aggregator.v1.TailRequest
-	4,  // 13: sidelight.aggregator.v1.MirrorService.Mirror:output_type -> sidelight.aggregator.v1.MirrorResponse
-	7,  // 14: sidelight.aggregator.v1.TailService.Tail:output_type -> sidelight.aggregator.v1.TailResponse
-	13, // [13:15] is the sub-list for method output_type
-	11, // [11:13] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	12, // 8: sidelight.aggregator.v1.Batch.connections:type_name -> sidelight.traffic.v1.Connection
+	5,  // 9: sidelight.aggregator.v1.MirrorResponse.ack:type_name -> sidelight.aggregator.v1.Ack
+	13, // 10: sidelight.aggregator.v1.MirrorResponse.policy:type_name -> sidelight.policy.v1.AgentPolicy
+	14, // 11: sidelight.aggregator.v1.TailResponse.summary:type_name -> sidelight.processor.v1.Summary
+	0,  // 12: sidelight.aggregator.v1.MirrorService.Mirror:input_type -> sidelight.aggregator.v1.MirrorRequest
+	6,  // 13: sidelight.aggregator.v1.TailService.Tail:input_type -> sidelight.aggregator.v1.TailRequest
+	4,  // 14: sidelight.aggregator.v1.MirrorService.Mirror:output_type -> sidelight.aggregator.v1.MirrorResponse
+	7,  // 15: sidelight.aggregator.v1.TailService.Tail:output_type -> sidelight.aggregator.v1.TailResponse
+	14, // [14:16] is the sub-list for method output_type
+	12, // [12:14] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_sidelight_aggregator_v1_aggregator_proto_init() }

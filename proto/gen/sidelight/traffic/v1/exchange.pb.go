@@ -281,7 +281,7 @@ type Exchange struct {
 	// 16 bytes: hash of host boot id, connection key and offset of the request's first byte. A resend or a second
 	// capture of the same bytes has the same id.
 	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// 1 for the first state sent, growing by one.
+	// 1 for the first state, growing. Numbers may be skipped: a state that waits to be sent is replaced by a newer one.
 	Revision uint32 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	Phase    Phase  `protobuf:"varint,3,opt,name=phase,proto3,enum=sidelight.traffic.v1.Phase" json:"phase,omitempty"`
 	// Set when phase is CLOSED.
@@ -304,7 +304,9 @@ type Exchange struct {
 	// Set by the aggregator.
 	Client *Client `protobuf:"bytes,14,opt,name=client,proto3" json:"client,omitempty"`
 	// On the Mirror stream only, in place of `workload`: 1 = the first of the batch's workloads.
-	WorkloadRef   uint32 `protobuf:"varint,15,opt,name=workload_ref,json=workloadRef,proto3" json:"workload_ref,omitempty"`
+	WorkloadRef uint32 `protobuf:"varint,15,opt,name=workload_ref,json=workloadRef,proto3" json:"workload_ref,omitempty"`
+	// On the Mirror stream only, in place of `connection`: 1 = the first of the batch's connections.
+	ConnectionRef uint32 `protobuf:"varint,16,opt,name=connection_ref,json=connectionRef,proto3" json:"connection_ref,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -444,13 +446,20 @@ func (x *Exchange) GetWorkloadRef() uint32 {
 	return 0
 }
 
+func (x *Exchange) GetConnectionRef() uint32 {
+	if x != nil {
+		return x.ConnectionRef
+	}
+	return 0
+}
+
 // Request holds bytes as they stood on the wire: nothing is decoded, lower-cased, joined or reordered.
 type Request struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Method   []byte                 `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
 	Target   []byte                 `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
 	Protocol Protocol               `protobuf:"varint,3,opt,name=protocol,proto3,enum=sidelight.traffic.v1.Protocol" json:"protocol,omitempty"`
-	// Host header, or :authority.
+	// Host header, or :authority. Left out on the Mirror stream where it is what the first Host header says.
 	Authority []byte `protobuf:"bytes,4,opt,name=authority,proto3" json:"authority,omitempty"`
 	// "http" or "https" as this hop saw it.
 	Scheme string `protobuf:"bytes,5,opt,name=scheme,proto3" json:"scheme,omitempty"`
@@ -753,7 +762,8 @@ func (x *Response) GetBodySize() uint64 {
 type Times struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Wall clock of the agent's host at the first and last byte of the request and the first byte of the response.
-	RequestStart  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=request_start,json=requestStart,proto3" json:"request_start,omitempty"`
+	RequestStart *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=request_start,json=requestStart,proto3" json:"request_start,omitempty"`
+	// Absent: at once with the start.
 	RequestEnd    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=request_end,json=requestEnd,proto3" json:"request_end,omitempty"`
 	ResponseStart *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=response_start,json=responseStart,proto3" json:"response_start,omitempty"`
 	// The same first byte on the agent's monotonic clock, in nanoseconds since its host's boot.
@@ -833,7 +843,7 @@ var File_sidelight_traffic_v1_exchange_proto protoreflect.FileDescriptor
 
 const file_sidelight_traffic_v1_exchange_proto_rawDesc = "" +
 	"\n" +
-	"#sidelight/traffic/v1/exchange.proto\x12\x14sidelight.traffic.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%sidelight/traffic/v1/connection.proto\x1a\x1esidelight/traffic/v1/gap.proto\x1a#sidelight/traffic/v1/workload.proto\"\xbe\x05\n" +
+	"#sidelight/traffic/v1/exchange.proto\x12\x14sidelight.traffic.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%sidelight/traffic/v1/connection.proto\x1a\x1esidelight/traffic/v1/gap.proto\x1a#sidelight/traffic/v1/workload.proto\"\xe5\x05\n" +
 	"\bExchange\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\rR\brevision\x121\n" +
@@ -852,7 +862,8 @@ const file_sidelight_traffic_v1_exchange_proto_rawDesc = "" +
 	"\aresumed\x18\f \x01(\bR\aresumed\x12\x1a\n" +
 	"\breplayed\x18\r \x01(\bR\breplayed\x124\n" +
 	"\x06client\x18\x0e \x01(\v2\x1c.sidelight.traffic.v1.ClientR\x06client\x12!\n" +
-	"\fworkload_ref\x18\x0f \x01(\rR\vworkloadRef\"\xd3\x03\n" +
+	"\fworkload_ref\x18\x0f \x01(\rR\vworkloadRef\x12%\n" +
+	"\x0econnection_ref\x18\x10 \x01(\rR\rconnectionRef\"\xd3\x03\n" +
 	"\aRequest\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\fR\x06method\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\fR\x06target\x12:\n" +
