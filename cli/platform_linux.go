@@ -6,9 +6,12 @@ import (
 	"github.com/sidelight/sidelight/cli/internal/certs"
 	"github.com/sidelight/sidelight/cli/internal/check"
 	"github.com/sidelight/sidelight/cli/internal/demo"
+	"github.com/sidelight/sidelight/cli/internal/observe"
 	"github.com/sidelight/sidelight/cli/internal/run"
 )
 
 func platformCommands() []*cobra.Command {
-	return []*cobra.Command{run.Command(), run.ChildCommand(), demo.Command(), check.Command(), certs.Command()}
+	return []*cobra.Command{
+		run.Command(), run.ChildCommand(), demo.Command(), check.Command(), certs.Command(), observe.Command(),
+	}
 }

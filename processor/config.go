@@ -10,6 +10,8 @@ import (
 	"github.com/sidelight/sidelight/internal/opsport"
 	"github.com/sidelight/sidelight/internal/rpc"
 	"github.com/sidelight/sidelight/internal/tlsreload"
+
+	"github.com/sidelight/sidelight/processor/internal/behaviour"
 )
 
 // Config is the processor's whole configuration.
@@ -31,6 +33,18 @@ type Config struct {
 	BatchTime config.Duration `yaml:"batch_time"`
 	// Observations bounds what waits for apidiscovery.
 	Observations Bound `yaml:"observations"`
+	// Behaviour is about what clients do over time.
+	Behaviour BehaviourConfig `yaml:"behaviour"`
+}
+
+// BehaviourConfig says who owns which client's windows, and what they look for.
+type BehaviourConfig struct {
+	// Peers is the address of all replicas, this one too: a headless service, or several "a:1,b:2". Each owns a share of the clients.
+	// Empty: this process is alone and owns all.
+	Peers rpc.ClientConfig `yaml:"peers"`
+	// Facts bounds what waits for its owner.
+	Facts            Bound `yaml:"facts"`
+	behaviour.Config `yaml:",inline"`
 }
 
 // Bound is the size of a queue.
@@ -50,6 +64,7 @@ func DefaultConfig() Config {
 		CommitTimeout: config.Duration(5 * time.Second),
 		BatchTime:     config.Duration(10 * time.Second),
 		Observations:  Bound{Items: 65536, Bytes: 32 << 20},
+		Behaviour:     BehaviourConfig{Facts: Bound{Items: 65536, Bytes: 16 << 20}, Config: behaviour.DefaultConfig()},
 	}
 }
 
@@ -65,6 +80,20 @@ func (c Config) Validate() error {
 	}
 	if c.Observations.Items < 1 || c.Observations.Bytes < 1<<16 {
 		errs = append(errs, errors.New("observations needs at least 1 item and 64KiB"))
+	}
+	return errors.Join(append(errs, c.Behaviour.validate(c.Inspect))...)
+}
+
+func (c BehaviourConfig) validate(i InspectorConfig) error {
+	errs := []error{c.Validate()}
+	if c.Facts.Items < 1 || c.Facts.Bytes < 1<<12 {
+		errs = append(errs, errors.New("behaviour.facts needs at least 1 item and 4KiB"))
+	}
+	if c.Peers.Address != "" {
+		errs = append(errs, c.Peers.Validate("behaviour.peers"))
+		if i.HashKey.Reveal() == "" {
+			errs = append(errs, errors.New("behaviour.peers needs inspect.hash_key: without one key for all, replicas cannot tell that two clients are one"))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"net/netip"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -18,7 +19,7 @@ import (
 )
 
 // hit puts a finding into the words of the record. request is shared by all hits of the exchange, and so copied here.
-func (i *Inspector) hit(x *trafficv1.Exchange, r *decode.Request, f verdict.Finding, request *detectionv1.RequestSummary, masked []byte) *detectionv1.Hit {
+func (i *Inspector) hit(x *trafficv1.Exchange, r *decode.Request, f verdict.Finding, view *mask.View, request *detectionv1.RequestSummary, masked []byte) *detectionv1.Hit {
 	p := r.Points[f.Point]
 	raw := r.RawBytes(p.Raw)
 	h := &detectionv1.Hit{
@@ -30,7 +31,7 @@ func (i *Inspector) hit(x *trafficv1.Exchange, r *decode.Request, f verdict.Find
 		Severity:    f.Severity,
 		Confidence:  f.Confidence,
 		Rules:       f.Rules,
-		Evidence:    mask.Evidence(r, f.Best),
+		Evidence:    view.Evidence(f.Best),
 		Outcome:     outcome(x),
 		Request:     proto.CloneOf(request),
 		PayloadHash: i.key.Sum("payload", raw[min(f.Best.Start, len(raw)):min(f.Best.End, len(raw))]),
@@ -61,13 +62,23 @@ func observedAt(x *trafficv1.Exchange) *timestamppb.Timestamp {
 
 // client is the keyed hash of who sent the request.
 func (i *Inspector) client(x *trafficv1.Exchange) []byte {
+	a := clientAddress(x)
+	if a == "" {
+		return nil
+	}
+	return i.key.Sum("client", []byte(a))
+}
+
+// clientAddress is what the aggregator found out, else the peer.
+func clientAddress(x *trafficv1.Exchange) string {
 	if a := x.GetClient().GetAddress(); a != "" {
-		return i.key.Sum("client", []byte(a))
+		return a
 	}
-	if ip := x.GetConnection().GetPeer().GetIp(); len(ip) > 0 {
-		return i.key.Sum("client", ip)
+	ip, ok := netip.AddrFromSlice(x.GetConnection().GetPeer().GetIp())
+	if !ok {
+		return ""
 	}
-	return nil
+	return ip.Unmap().String()
 }
 
 func notInspected(why []string) string {
@@ -79,7 +90,7 @@ func notInspected(why []string) string {
 
 // brief is the summary of an exchange that needs no inspection.
 func (i *Inspector) brief(x *trafficv1.Exchange) *processorv1.Summary {
-	return summary(x, mask.Summary(i.head(x), x))
+	return summary(x, mask.NewView(i.head(x), i.masks).Summary(x))
 }
 
 // head decodes no more than the target and what headers there are.

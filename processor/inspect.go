@@ -3,7 +3,9 @@ package processor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,23 +34,30 @@ type observations interface {
 	Push(*inventoryv1.Observation)
 }
 
+// facts takes what the owner of a client shall hear, without waiting.
+type facts interface {
+	Push(*detectionv1.Fact)
+}
+
 // handler answers Inspect.
 type handler struct {
 	processorv1.UnimplementedInspectServiceServer
-	inspector *Inspector
+	// inspector is swapped when a policy comes; a call uses the one that it began with.
+	inspector atomic.Pointer[Inspector]
 	journal   cloudsyncv1.JournalServiceClient
 	timeout   time.Duration
 	// batchTime is how long one batch may take: a batch that never ends would be sent again for ever.
 	batchTime time.Duration
 	observer  observations
+	facts     facts
 	seen      *report.Seen
 	counters  *report.Counters
 	losses    *losses.Losses
 }
 
-func newHandler(journal grpc.ClientConnInterface, timeout, batchTime time.Duration, o observations, c *report.Counters, l *losses.Losses) *handler {
+func newHandler(journal grpc.ClientConnInterface, timeout, batchTime time.Duration, o observations, f facts, c *report.Counters, l *losses.Losses) *handler {
 	return &handler{
-		journal: cloudsyncv1.NewJournalServiceClient(journal), timeout: timeout, batchTime: batchTime, observer: o, seen: report.NewSeen(), counters: c, losses: l,
+		journal: cloudsyncv1.NewJournalServiceClient(journal), timeout: timeout, batchTime: batchTime, observer: o, facts: f, seen: report.NewSeen(), counters: c, losses: l,
 	}
 }
 
@@ -64,8 +73,9 @@ type judged struct {
 	hits        []*detectionv1.Hit
 	outcome     *detectionv1.OutcomeUpdate
 	observation *inventoryv1.Observation
+	fact        *detectionv1.Fact
 	// settle remembers it once the batch's hits are kept; nil: there is nothing to remember.
-	settle func(*processorv1.Summary)
+	settle func() report.News
 	// inspected: not only remembered.
 	inspected bool
 }
@@ -76,6 +86,7 @@ func (h *handler) Inspect(ctx context.Context, req *processorv1.InspectRequest) 
 	list := req.GetExchanges()
 	out := make([]judged, len(list))
 	first := map[revision]bool{}
+	i := h.inspector.Load()
 	deadline := time.Now().Add(h.batchTime)
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
@@ -88,9 +99,9 @@ func (h *handler) Inspect(ctx context.Context, req *processorv1.InspectRequest) 
 				return groupCtx.Err()
 			}
 			if time.Now().After(deadline) {
-				out[n] = h.skip(x)
+				out[n] = h.skip(i, x)
 			} else {
-				out[n] = h.judge(x, again)
+				out[n] = h.judgeSafely(i, x, again)
 			}
 			return nil
 		})
@@ -111,15 +122,29 @@ func (h *handler) Inspect(ctx context.Context, req *processorv1.InspectRequest) 
 }
 
 // skip answers for an exchange that the batch has no time left for.
-func (h *handler) skip(x *trafficv1.Exchange) judged {
+func (h *handler) skip(i *Inspector, x *trafficv1.Exchange) judged {
 	h.losses.Add("inspect", "overlimit_time", 1)
-	s := h.inspector.brief(x)
+	s := i.brief(x)
 	s.WhyIncomplete = "not inspected: overlimit: time of the batch"
 	return judged{summary: s}
 }
 
+// judgeSafely keeps one hostile request from taking the process with it, again and again. What the panic says may hold bytes of
+// the traffic, so only its kind is told.
+func (h *handler) judgeSafely(i *Inspector, x *trafficv1.Exchange, again bool) (j judged) {
+	defer func() {
+		if p := recover(); p != nil {
+			h.losses.Add("inspect", "panic", 1)
+			s := summary(x, nil)
+			s.WhyIncomplete = fmt.Sprintf("not inspected: the processor failed on it (%T)", p)
+			j = judged{summary: s}
+		}
+	}()
+	return h.judge(i, x, again)
+}
+
 // judge looks at one exchange; again: the batch holds this revision twice.
-func (h *handler) judge(x *trafficv1.Exchange, again bool) judged {
+func (h *handler) judge(i *Inspector, x *trafficv1.Exchange, again bool) judged {
 	if len(x.GetId()) != idSize || x.GetRequest() == nil {
 		h.losses.Add("inspect", "malformed_exchange", 1)
 		s := summary(x, nil)
@@ -129,22 +154,23 @@ func (h *handler) judge(x *trafficv1.Exchange, again bool) judged {
 	past, dup := h.seen.Find(x.GetId(), x.GetRevision())
 	if dup || again {
 		h.counters.Duplicates.Add(1)
-		s := h.recall(x, past)
+		s := h.recall(i, x, past)
 		s.Duplicate = true
 		return judged{summary: s}
 	}
 	if c := x.GetContentRevision(); c > 0 && c < x.GetRevision() {
-		return h.outcome(x, past)
+		return h.outcome(i, x, past)
 	}
 	start := time.Now()
-	v := h.inspector.Inspect(x)
+	v := i.Inspect(x)
 	h.counters.Inspected(start)
-	return judged{summary: v.Summary, hits: v.Hits, observation: v.Observation, settle: h.seen.Judged, inspected: true}
+	settle := func() report.News { return h.seen.Judged(v.Summary, v.session, v.Fact != nil) }
+	return judged{summary: v.Summary, hits: v.Hits, observation: v.Observation, fact: v.Fact, settle: settle, inspected: true}
 }
 
 // recall says of an exchange what was found out before.
-func (h *handler) recall(x *trafficv1.Exchange, past report.Past) *processorv1.Summary {
-	s := h.inspector.brief(x)
+func (h *handler) recall(i *Inspector, x *trafficv1.Exchange, past report.Past) *processorv1.Summary {
+	s := i.brief(x)
 	s.Hits, s.Complete, s.WhyIncomplete = past.Hits, past.Complete, past.WhyIncomplete
 	if !past.Judged {
 		s.WhyIncomplete = "judged in an earlier revision, by another replica or longer ago"
@@ -156,8 +182,9 @@ func (h *handler) recall(x *trafficv1.Exchange, past report.Past) *processorv1.S
 }
 
 // outcome is all that is new in a revision whose request was judged before.
-func (h *handler) outcome(x *trafficv1.Exchange, past report.Past) judged {
-	j := judged{summary: h.recall(x, past), settle: h.seen.Passed}
+func (h *handler) outcome(i *Inspector, x *trafficv1.Exchange, past report.Past) judged {
+	j := judged{summary: h.recall(i, x, past), fact: i.outcomeFact(x, past.Session, past.Hits)}
+	j.settle = func() report.News { return h.seen.Passed(j.summary, j.fact != nil) }
 	o := outcome(x)
 	if o != detectionv1.Outcome_OUTCOME_UNSPECIFIED && (!past.Judged || len(past.Hits) > 0) {
 		// Not known here: another replica may have found hits.
@@ -166,7 +193,7 @@ func (h *handler) outcome(x *trafficv1.Exchange, past report.Past) judged {
 		}
 	}
 	if !x.GetResumed() && x.GetResponse().GetStatus() != 0 {
-		j.observation = h.inspector.outcomeObservation(x, len(past.Hits) > 0)
+		j.observation = i.outcomeObservation(x, len(past.Hits) > 0)
 	}
 	return j
 }
@@ -195,16 +222,22 @@ func (h *handler) commit(ctx context.Context, out []judged) error {
 	return nil
 }
 
-// settle remembers what was judged, and lets the inventory know.
+// settle remembers what was judged, and lets the inventory and the owner of the client know, once each.
 func (h *handler) settle(j judged) {
 	if j.settle == nil {
 		return
 	}
-	j.settle(j.summary)
+	news := j.settle()
+	if !news.Fresh {
+		return
+	}
 	if j.inspected && !j.summary.GetComplete() {
 		h.counters.Incomplete.Add(1)
 	}
 	if j.observation != nil {
 		h.observer.Push(j.observation)
+	}
+	if j.fact != nil && news.Answered {
+		h.facts.Push(j.fact)
 	}
 }

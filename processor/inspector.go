@@ -83,6 +83,10 @@ type Verdict struct {
 	WhyIncomplete string
 	Summary       *processorv1.Summary
 	Observation   *inventoryv1.Observation
+	// Fact is for the behaviour of the client; nil if the exchange says nothing of it.
+	Fact *detectionv1.Fact
+
+	session []byte
 }
 
 // matcher is what an engine must do. It may add points to the request; an error means that not all was inspected.
@@ -99,6 +103,9 @@ type Inspector struct {
 	key    hash.Key
 	engine matcher
 	built  time.Duration
+	// own are a person's rules, masks their masks; nil: none.
+	own   *coraza.Engine
+	masks *mask.Points
 }
 
 // NewInspector compiles the rules, which takes about half a second.
@@ -122,28 +129,44 @@ func (i *Inspector) BuildTime() time.Duration { return i.built }
 // Inspect judges one exchange. It never fails: what could not be inspected is said in the verdict.
 func (i *Inspector) Inspect(x *trafficv1.Exchange) Verdict {
 	r := decode.Decode(x.GetRequest(), x.GetGaps(), i.limits)
-	ms, err := i.engine.Match(r)
-	ms = append(ms, detectors.Match(r)...)
-	why := r.NotInspected
-	if err != nil {
-		why = append(why, err.Error())
-	}
+	ms, why := i.match(r)
 	v := Verdict{Matches: verdict.Rules(ms), Complete: len(why) == 0, WhyIncomplete: notInspected(why)}
-	request := mask.Summary(r, x)
+	view := mask.NewView(r, i.masks)
+	request := view.Summary(x)
 	v.Summary = summary(x, request)
 	v.Summary.Complete, v.Summary.WhyIncomplete = v.Complete, v.WhyIncomplete
 	findings := verdict.Judge(r, ms)
 	var masked []byte
 	if len(findings) > 0 {
-		masked = mask.Request(r, i.shown)
+		masked = view.Request(i.shown)
 	}
 	for _, f := range findings {
-		h := i.hit(x, r, f, request, masked)
+		h := i.hit(x, r, f, view, request, masked)
 		v.Hits = append(v.Hits, h)
 		v.Summary.Hits = append(v.Summary.Hits, &processorv1.SummaryHit{Type: h.GetType(), Point: h.GetPoint()})
 	}
 	if !x.GetResumed() {
 		v.Observation = recognise.Observe(r, x, i.client(x), len(v.Hits) > 0, !v.Complete)
 	}
+	v.session = i.session(r)
+	v.Fact = i.fact(x, r, v.session, v.Summary.GetHits())
 	return v
+}
+
+// match runs the built-in rules, the detectors and a person's rules.
+func (i *Inspector) match(r *decode.Request) (ms []engine.Match, why []string) {
+	ms, err := i.engine.Match(r)
+	ms = append(ms, detectors.Match(r)...)
+	why = r.NotInspected
+	if err != nil {
+		why = append(why, err.Error())
+	}
+	if i.own != nil {
+		own, err := i.own.Match(r)
+		ms = append(ms, own...)
+		if err != nil {
+			why = append(why, "own rules: "+err.Error())
+		}
+	}
+	return ms, why
 }

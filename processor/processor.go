@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	cloudsyncv1 "github.com/sidelight/sidelight/proto/gen/sidelight/cloudsync/v1"
 	processorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/processor/v1"
 	statusv1 "github.com/sidelight/sidelight/proto/gen/sidelight/status/v1"
 
@@ -18,10 +19,12 @@ import (
 	"github.com/sidelight/sidelight/internal/logkey"
 	"github.com/sidelight/sidelight/internal/losses"
 	"github.com/sidelight/sidelight/internal/opsport"
+	"github.com/sidelight/sidelight/internal/policy"
 	"github.com/sidelight/sidelight/internal/rpc"
 	"github.com/sidelight/sidelight/internal/telemetry"
 	"github.com/sidelight/sidelight/internal/tlsreload"
 
+	"github.com/sidelight/sidelight/processor/internal/behaviour"
 	"github.com/sidelight/sidelight/processor/internal/report"
 )
 
@@ -48,6 +51,10 @@ type Service struct {
 	ops       *opsport.Server
 	handler   *handler
 	observer  *report.Observer
+	tracker   *behaviour.Tracker
+	facts     *report.Facts
+	keeper    *report.Keeper
+	watcher   *policy.Watcher
 	status    *report.Status
 	conns     []*grpc.ClientConn
 	compiled  atomic.Bool
@@ -98,10 +105,56 @@ func (s *Service) connect() error {
 		return fmt.Errorf("apidiscovery.address: %w", err)
 	}
 	s.conns = []*grpc.ClientConn{journal, inventory}
+	if err := s.behave(journal); err != nil {
+		return err
+	}
 	s.observer = report.NewObserver(inventory, s.cfg.Observations.Items, int64(s.cfg.Observations.Bytes), s.counters, s.losses, s.deps.Log)
-	s.handler = newHandler(journal, s.cfg.CommitTimeout.Duration(), s.cfg.BatchTime.Duration(), s.observer, s.counters, s.losses)
-	s.status = report.NewStatus(journal, s.self(), s.Ready, s.counters, s.losses, s.deps.Log)
+	s.handler = newHandler(journal, s.cfg.CommitTimeout.Duration(), s.cfg.BatchTime.Duration(), s.observer, s.facts, s.counters, s.losses)
+	s.watcher = policy.NewWatcher(policy.WatcherDeps{
+		Client: cloudsyncv1.NewPolicyServiceClient(journal), Part: "processor", Apply: s.obey, Log: s.deps.Log,
+	})
+	s.status = report.NewStatus(journal, s.self(), s.Ready, s.more, s.counters, s.losses, s.deps.Log)
 	return nil
+}
+
+// behave makes what follows clients over time.
+func (s *Service) behave(journal *grpc.ClientConn) error {
+	cfg := s.cfg.Behaviour
+	s.keeper = report.NewKeeper(journal, s.cfg.CommitTimeout.Duration(), s.counters, s.losses, s.deps.Log)
+	s.tracker = behaviour.NewTracker(cfg.Config, s.losses, s.keeper.Push)
+	var peers grpc.ClientConnInterface
+	if cfg.Peers.Address != "" {
+		conn, err := rpc.Dial(cfg.Peers, rpc.ClientDeps{TLS: s.deps.TLS, Server: "processor", HashHeader: report.OwnerHeader})
+		if err != nil {
+			return fmt.Errorf("behaviour.peers.address: %w", err)
+		}
+		s.conns, peers = append(s.conns, conn), conn
+	}
+	s.facts = report.NewFacts(s.tracker, peers, cfg.Facts.Items, int64(cfg.Facts.Bytes), s.losses, s.deps.Log)
+	return nil
+}
+
+// obey puts a policy in force: calls under way end with the old one.
+func (s *Service) obey(p policy.Policy) error {
+	next, err := s.deps.Inspector.With(p)
+	if err != nil {
+		return err
+	}
+	s.handler.inspector.Store(next)
+	return nil
+}
+
+// more says in the status what the packages besides know.
+func (s *Service) more(p *statusv1.PartStatus) {
+	p.PolicySequence, p.PolicyRefusedBecause = s.watcher.State()
+	p.Counters = append(p.Counters,
+		&statusv1.Counter{Name: "facts", Value: s.tracker.Facts.Load()},
+		&statusv1.Counter{Name: "fact_duplicates", Value: s.tracker.Duplicates.Load()},
+	)
+	if since := s.tracker.Since(); !since.IsZero() {
+		// Seconds since 1970: what clients did before is not known.
+		p.Counters = append(p.Counters, &statusv1.Counter{Name: "behaviour_windows_since", Value: since.Unix()})
+	}
 }
 
 func (s *Service) self() *statusv1.PartStatus {
@@ -117,7 +170,7 @@ func (s *Service) self() *statusv1.PartStatus {
 
 func (s *Service) register(g *grpc.Server) {
 	processorv1.RegisterInspectServiceServer(g, s.handler)
-	processorv1.RegisterBehaviourServiceServer(g, processorv1.UnimplementedBehaviourServiceServer{})
+	processorv1.RegisterBehaviourServiceServer(g, &owner{tracker: s.tracker})
 }
 
 // Run compiles the rules and serves until ctx ends.
@@ -131,11 +184,13 @@ func (s *Service) Run(ctx context.Context) error {
 		s.deps.Inspector = i
 		s.deps.Log.Info("rules are compiled", logkey.Duration, i.BuildTime())
 	}
-	s.handler.inspector = s.deps.Inspector
+	s.handler.inspector.Store(s.deps.Inspector)
+	s.tracker.Start()
 	s.compiled.Store(true)
 	tasks := []app.Task{
 		{Name: "rpc", Run: s.server.Run}, {Name: "ops", Run: s.ops.Run},
 		{Name: "observations", Run: s.observer.Run}, {Name: "status", Run: s.status.Run},
+		{Name: "facts", Run: s.facts.Run}, {Name: "behaviour hits", Run: s.keeper.Run}, {Name: "policy", Run: s.watcher.Run},
 	}
 	if s.ownTLS {
 		tasks = append(tasks, app.Task{Name: "tls", Run: s.deps.TLS.Run})

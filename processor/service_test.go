@@ -3,8 +3,11 @@ package processor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,6 +23,7 @@ import (
 	cloudsyncv1 "github.com/sidelight/sidelight/proto/gen/sidelight/cloudsync/v1"
 	detectionv1 "github.com/sidelight/sidelight/proto/gen/sidelight/detection/v1"
 	inventoryv1 "github.com/sidelight/sidelight/proto/gen/sidelight/inventory/v1"
+	policyv1 "github.com/sidelight/sidelight/proto/gen/sidelight/policy/v1"
 	processorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/processor/v1"
 	statusv1 "github.com/sidelight/sidelight/proto/gen/sidelight/status/v1"
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
@@ -41,6 +45,22 @@ type journal struct {
 	hits     []*detectionv1.Hit
 	outcomes []*detectionv1.OutcomeUpdate
 	parts    chan *statusv1.PartStatus
+	cloudsyncv1.UnimplementedPolicyServiceServer
+	bundles chan *policyv1.Bundle
+}
+
+// Watch hands on what a test publishes.
+func (j *journal) Watch(_ *cloudsyncv1.WatchRequest, stream grpc.ServerStreamingServer[cloudsyncv1.WatchResponse]) error {
+	for {
+		select {
+		case <-stream.Context().Done():
+			return nil
+		case b := <-j.bundles:
+			if err := stream.Send(&cloudsyncv1.WatchResponse{Bundle: b}); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 func (j *journal) Commit(_ context.Context, r *cloudsyncv1.CommitRequest) (*cloudsyncv1.CommitResponse, error) {
@@ -115,25 +135,76 @@ type rig struct {
 
 func start(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{
-		journal:   &journal{parts: make(chan *statusv1.PartStatus, 4)},
-		inventory: &inventory{seen: make(chan *inventoryv1.Observation, 64)},
+	return startAll(t, 1, testkit.Quiet())[0]
+}
+
+func startWith(t *testing.T, log *slog.Logger) *rig {
+	t.Helper()
+	return startAll(t, 1, log)[0]
+}
+
+// startAll runs replicas that share journal and inventory, and clients if there are several.
+func startAll(t *testing.T, replicas int, log *slog.Logger) []*rig {
+	t.Helper()
+	shared := rig{
+		journal:   &journal{parts: make(chan *statusv1.PartStatus, 4), bundles: make(chan *policyv1.Bundle, 4)},
+		inventory: &inventory{seen: make(chan *inventoryv1.Observation, 4096)},
 		certs:     testpki.TLS(t, "aggregator", "processor", "cloudsync", "apidiscovery", "agent"),
 	}
+	r := &shared
 	cfg := DefaultConfig()
-	cfg.Cluster, cfg.Instance = "test", "processor-0"
+	cfg.Ops.Listen = "127.0.0.1:0"
+	cfg.Cluster, cfg.Inspect.HashKey = "test", "a key for tests, not a secret"
 	cfg.CloudSync.Address = serve(t, r.certs["cloudsync"], func(g *grpc.Server) {
 		cloudsyncv1.RegisterJournalServiceServer(g, r.journal)
 		cloudsyncv1.RegisterStatusServiceServer(g, r.journal)
+		cloudsyncv1.RegisterPolicyServiceServer(g, r.journal)
 	})
 	cfg.APIDiscovery.Address = serve(t, r.certs["apidiscovery"], func(g *grpc.Server) {
 		apidiscoveryv1.RegisterObservationServiceServer(g, r.inventory)
 	})
-	s, err := New(cfg, Deps{Log: testkit.Quiet(), Listener: listen(t), TLS: r.certs["processor"], Inspector: inspector(t)})
-	require.NoError(t, err)
-	r.service = s
-	background(t, s.Run)
-	return r
+	var listeners []net.Listener
+	for range replicas {
+		listeners = append(listeners, listen(t))
+	}
+	if replicas > 1 {
+		var addresses []string
+		for _, l := range listeners {
+			addresses = append(addresses, l.Addr().String())
+		}
+		cfg.Behaviour.Peers.Address = strings.Join(addresses, ",")
+	}
+	var out []*rig
+	for n, l := range listeners {
+		one := shared
+		cfg.Instance = fmt.Sprintf("processor-%d", n)
+		var err error
+		one.service, err = New(cfg, Deps{Log: log, Listener: l, TLS: r.certs["processor"], Inspector: inspector(t)})
+		require.NoError(t, err)
+		background(t, one.service.Run)
+		out = append(out, &one)
+	}
+	return out
+}
+
+// lost gives a counter as the status lane shows it.
+func (r *rig) lost(place, reason string) int64 {
+	for _, l := range r.service.status.Now().GetLosses() {
+		if l.GetPlace() == place && l.GetReason() == reason {
+			return l.GetCount()
+		}
+	}
+	return 0
+}
+
+// counter gives a counter as the status lane shows it.
+func (r *rig) counter(name string) int64 {
+	for _, c := range r.service.status.Now().GetCounters() {
+		if c.GetName() == name {
+			return c.GetValue()
+		}
+	}
+	return 0
 }
 
 func listen(t *testing.T) net.Listener {
@@ -150,6 +221,7 @@ func serve(t *testing.T, certs *tlsreload.Source, register func(*grpc.Server)) s
 		Rules: []rpc.Rule{
 			{Method: "/sidelight.cloudsync.v1.JournalService/", Allow: []string{"processor"}},
 			{Method: "/sidelight.cloudsync.v1.StatusService/", Allow: []string{"processor"}},
+			{Method: "/sidelight.cloudsync.v1.PolicyService/", Allow: []string{"processor"}},
 			{Method: "/sidelight.apidiscovery.v1.ObservationService/", Allow: []string{"processor"}},
 		},
 	})
@@ -336,8 +408,7 @@ func TestAMalformedExchangeSpoilsNoBatch(t *testing.T) {
 	require.NotEmpty(t, res.GetSummaries()[0].GetWhyIncomplete())
 	require.Len(t, res.GetSummaries()[1].GetHits(), 1)
 	require.False(t, res.GetSummaries()[2].GetComplete())
-	p := r.service.status.Now()
-	require.Equal(t, int64(2), p.GetLosses()[0].GetCount())
+	require.Equal(t, int64(2), r.lost("inspect", "malformed_exchange"))
 }
 
 // A batch that takes too long is answered all the same: sent again, it would take too long again.
@@ -352,7 +423,7 @@ func TestABatchEnds(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "not inspected: overlimit: time of the batch", res.GetSummaries()[0].GetWhyIncomplete())
 	require.False(t, res.GetSummaries()[0].GetComplete())
-	require.Equal(t, int64(1), r.service.status.Now().GetLosses()[0].GetCount())
+	require.Equal(t, int64(1), r.lost("inspect", "overlimit_time"))
 }
 
 func TestStatusIsReported(t *testing.T) {

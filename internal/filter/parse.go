@@ -244,7 +244,7 @@ func (p *parser) value(list bool) (text string, quoted bool, err error) {
 		return text, true, err
 	}
 	start := p.at
-	for !p.end() && !delimits(p.text[p.at:]) && !(list && p.next() == ',') {
+	for !p.end() && !delimits(p.text[p.at:]) && (!list || p.next() != ',') {
 		_, size := utf8.DecodeRuneInString(p.text[p.at:])
 		p.at += size
 	}
@@ -262,7 +262,7 @@ func (p *parser) quoted(list bool) (string, error) {
 		case '"':
 			p.at++
 			after, _ := utf8.DecodeRuneInString(p.text[p.at:])
-			if !p.end() && after != ')' && !(list && after == ',') && !unicode.IsSpace(after) {
+			if !p.end() && after != ')' && (!list || after != ',') && !unicode.IsSpace(after) {
 				return "", p.errorAt(p.at, "want a space after the quoted value")
 			}
 			return b.String(), nil

@@ -91,7 +91,7 @@ func (w *sqlWriter) term(n *node) (string, error) {
 		return "", &Error{Msg: fmt.Sprintf("key %q cannot be used here; want one of %s", n.key.name, w.usable())}
 	}
 	switch {
-	case column.Kind != n.key.kind && !(n.key.kind == Text && column.Kind == Array):
+	case column.Kind != n.key.kind && (n.key.kind != Text || column.Kind != Array):
 		return "", fmt.Errorf("filter key %s: a column of kind %s cannot hold a value of kind %s", n.key.name, column.Kind, n.key.kind)
 	case n.key.kind == Text:
 		return w.text(column, n), nil

@@ -19,6 +19,11 @@ func Dial(c standalone.Credentials, part string) (*grpc.ClientConn, error) {
 	if !ok {
 		return nil, fmt.Errorf("no address of %s is known: is Sidelight up?", part)
 	}
+	return DialAt(c, part, address)
+}
+
+// DialAt connects to a part at an address of the caller's.
+func DialAt(c standalone.Credentials, part, address string) (*grpc.ClientConn, error) {
 	cfg, err := Trusting(c)
 	if err != nil {
 		return nil, err

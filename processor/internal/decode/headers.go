@@ -52,7 +52,12 @@ func (d *decoder) cookie(header int, list []byte, start, end int) bool {
 		eq, value = start+k, start+k+1
 	}
 	param := label(list[start:eq])
-	return d.add(Point{Name: "cookie." + param, Location: Cookie, Param: param, Value: list[value:end],
+	named := param
+	if value == eq {
+		// One without "=" is a value that has no name, and must not be shown as one.
+		named = ""
+	}
+	return d.add(Point{Name: "cookie." + named, Location: Cookie, Param: named, Value: list[value:end],
 		Raw: Range{Part: PartHeaderValue, Header: header, Start: value, End: end}}) &&
 		d.add(Point{Name: "cookie_name", Location: CookieName, Param: param, Value: list[start:eq],
 			Raw: Range{Part: PartHeaderValue, Header: header, Start: start, End: eq}})

@@ -1,9 +1,11 @@
 package decode
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/sidelight/sidelight/processor/internal/secret"
 	"github.com/sidelight/sidelight/processor/internal/transform"
 )
 
@@ -156,6 +158,15 @@ func label(b []byte) string {
 	cut := len(b) > maxName
 	if cut {
 		b = b[:maxName]
+	}
+	for n, run := range secret.Runs(b) {
+		// Names are shown wherever points are, so a credential that stands in the place of a name is none.
+		if n == 0 {
+			b = slices.Clone(b)
+		}
+		for i := run[0]; i < run[1]; i++ {
+			b[i] = '*'
+		}
 	}
 	clean := utf8.Valid(b)
 	for _, c := range b {

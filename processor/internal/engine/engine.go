@@ -1,6 +1,8 @@
 // Package engine holds what every rule engine answers: which rules matched, and where in the request.
 package engine
 
+import detectionv1 "github.com/sidelight/sidelight/proto/gen/sidelight/detection/v1"
+
 // Rule is what a verdict needs to know of a rule.
 type Rule struct {
 	ID uint32
@@ -9,6 +11,10 @@ type Rule struct {
 	// Operator is SecLang's name without "@": "rx", "detectSQLi".
 	Operator string
 	Message  string
+	// Own: a person wrote it. It says by itself what a match means, and no weight is asked for.
+	Own bool
+	// Severity of an own rule.
+	Severity detectionv1.Severity
 }
 
 // Match is one rule that matched.

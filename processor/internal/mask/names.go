@@ -12,7 +12,7 @@ import (
 var secretWords = []string{
 	"password", "passwd", "passphrase", "pwd", "secret", "token", "apikey", "accesskey", "privatekey", "authkey", "session",
 	"credential", "authorization", "cookie", "csrf", "xsrf", "cardnumber", "creditcard", "ccnumber", "cvv", "cvc", "ssn", "otp",
-	"signature", "iban",
+	"signature", "iban", "jwt", "bearer", "subscriptionkey", "functionskey", "authcode", "mfacode",
 }
 
 // Sensitive tells by its name whether a point holds a secret. All cookies do.
@@ -33,7 +33,7 @@ func SecretName(name string) bool {
 	for _, separator := range []string{"-", "_", " "} {
 		name = strings.ReplaceAll(name, separator, "")
 	}
-	if name == "auth" || name == "xauth" || name == "pin" || name == "pass" || name == "card" {
+	if name == "auth" || name == "xauth" || name == "pin" || name == "pass" || name == "card" || name == "sid" || name == "sig" {
 		return true
 	}
 	for _, w := range secretWords {

@@ -25,7 +25,7 @@ func Observe(r *decode.Request, x *trafficv1.Exchange, client []byte, attack, in
 	w := x.GetWorkload()
 	o := &inventoryv1.Observation{
 		ExchangeId: x.GetId(), Revision: x.GetRevision(), Cluster: w.GetCluster(), Service: w.GetService(),
-		Host: host(r), Method: strings.ToValidUTF8(string(r.Method), "\uFFFD"), Protocol: inventoryv1.Protocol_PROTOCOL_REST,
+		Host: Host(r), Method: strings.ToValidUTF8(string(r.Method), "\uFFFD"), Protocol: inventoryv1.Protocol_PROTOCOL_REST,
 		RequestContentType: r.ContentType, ResponseContentType: contentType(x.GetResponse().GetHeaders()),
 		Status: x.GetResponse().GetStatus(), Auth: auth(r), Attack: attack, Client: client, Incomplete: incomplete,
 		ObservedAt: x.GetTimes().GetObservedAt(),
@@ -53,6 +53,20 @@ func segments(path []byte) ([]*inventoryv1.PathSegment, bool) {
 		out = append(out, &inventoryv1.PathSegment{Text: text, Type: Type(t.Data)})
 	}
 	return out, len(path) > 1 && path[len(path)-1] == '/'
+}
+
+// Shape gives the segments of a path with those that have a form of their own replaced by its name.
+func Shape(path []byte) []string {
+	list, _ := segments(path)
+	out := make([]string, 0, len(list))
+	for _, s := range list {
+		if s.GetType() == inventoryv1.ValueType_VALUE_TYPE_STRING {
+			out = append(out, s.GetText())
+			continue
+		}
+		out = append(out, "{"+s.GetType().String()+"}")
+	}
+	return out
 }
 
 type parameterKey struct {
@@ -103,6 +117,9 @@ func location(p decode.Point) inventoryv1.Location {
 		}
 		return inventoryv1.Location_LOCATION_HEADER
 	case decode.Cookie:
+		if p.Param == "" {
+			return inventoryv1.Location_LOCATION_UNSPECIFIED
+		}
 		return inventoryv1.Location_LOCATION_COOKIE
 	case decode.Form:
 		return inventoryv1.Location_LOCATION_FORM
@@ -161,12 +178,13 @@ func valueType(p decode.Point) inventoryv1.ValueType {
 	}
 }
 
-// host is the name that the client asked for, in lower case, without port.
-func host(r *decode.Request) string {
+// Host is the name that the client asked for, in lower case, without port and without what may stand before it.
+func Host(r *decode.Request) string {
 	h := string(r.Authority)
 	if h == "" {
 		h = string(r.HeaderValue("Host"))
 	}
+	h = h[strings.LastIndexByte(h, '@')+1:]
 	if name, _, err := net.SplitHostPort(h); err == nil {
 		h = name
 	}
@@ -205,14 +223,20 @@ func auth(r *decode.Request) inventoryv1.AuthScheme {
 				return inventoryv1.AuthScheme_AUTH_SCHEME_API_KEY
 			}
 		case decode.Cookie:
-			name := bare(p.Param)
-			if strings.Contains(name, "sess") || name == "sid" || strings.HasSuffix(name, ".sid") || strings.Contains(name, "token") || strings.Contains(name, "auth") {
+			if SessionCookie(p.Param) {
 				return inventoryv1.AuthScheme_AUTH_SCHEME_COOKIE
 			}
 		default:
 		}
 	}
 	return inventoryv1.AuthScheme_AUTH_SCHEME_NONE
+}
+
+// SessionCookie tells by its name whether a cookie says who is asking.
+func SessionCookie(name string) bool {
+	name = bare(name)
+	return strings.Contains(name, "sess") || name == "sid" || strings.HasSuffix(name, ".sid") || strings.Contains(name, "token") ||
+		strings.Contains(name, "auth")
 }
 
 // bare is a name in lower case without what separates its words.

@@ -33,8 +33,20 @@ type Past struct {
 	Complete      bool
 	WhyIncomplete string
 	TraceID       string
+	// Session is the keyed hash of the session, for an answer that comes without the request's headers.
+	Session []byte
 
+	// told: its status was known, and a fact made of it.
+	told      bool
 	revisions []uint32
+}
+
+// News is what settling a revision shows to be new.
+type News struct {
+	// Fresh: this revision had not been settled before.
+	Fresh bool
+	// Answered: this is the first revision whose fact was made.
+	Answered bool
 }
 
 // NewSeen remembers nothing yet.
@@ -51,10 +63,11 @@ func (s *Seen) Find(id []byte, revision uint32) (p Past, duplicate bool) {
 }
 
 // Judged remembers a revision whose request was inspected. Hits that an earlier revision made stay: they were kept.
-func (s *Seen) Judged(m *processorv1.Summary) {
-	s.add(m, func(p *Past) {
+// fact: the exchange has something to say of its client.
+func (s *Seen) Judged(m *processorv1.Summary, session []byte, fact bool) News {
+	return s.add(m, fact, func(p *Past) {
 		p.Judged, p.Complete, p.WhyIncomplete = true, m.GetComplete(), m.GetWhyIncomplete()
-		p.TraceID = m.GetRequest().GetTraceId()
+		p.TraceID, p.Session = m.GetRequest().GetTraceId(), session
 		if len(m.GetHits()) > 0 {
 			p.Hits = m.GetHits()
 		}
@@ -62,9 +75,9 @@ func (s *Seen) Judged(m *processorv1.Summary) {
 }
 
 // Passed remembers a revision that brought no more than an outcome.
-func (s *Seen) Passed(m *processorv1.Summary) { s.add(m, func(*Past) {}) }
+func (s *Seen) Passed(m *processorv1.Summary, fact bool) News { return s.add(m, fact, func(*Past) {}) }
 
-func (s *Seen) add(m *processorv1.Summary, change func(*Past)) {
+func (s *Seen) add(m *processorv1.Summary, fact bool, change func(*Past)) News {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
@@ -72,10 +85,17 @@ func (s *Seen) add(m *processorv1.Summary, change func(*Past)) {
 		s.old, s.young, s.turned = s.young, map[[16]byte]Past{}, now
 	}
 	p := s.find(m.GetExchangeId())
+	// Two calls may have judged the same revision at the same time: the second finds it settled.
+	if slices.Contains(p.revisions, m.GetRevision()) {
+		return News{}
+	}
+	news := News{Fresh: true, Answered: fact && !p.told}
+	p.told = p.told || fact
 	// A stream without end brings revisions without end; a resend is of one of the last.
 	p.revisions = append(slices.Clone(p.revisions[max(0, len(p.revisions)-mostRevisions+1):]), m.GetRevision())
 	change(&p)
 	s.young[[16]byte(m.GetExchangeId())] = p
+	return news
 }
 
 func (s *Seen) find(id []byte) Past {

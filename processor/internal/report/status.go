@@ -28,11 +28,14 @@ type Status struct {
 	counters *Counters
 	losses   *losses.Losses
 	log      *slog.Logger
+	more     func(*statusv1.PartStatus)
 }
 
-// NewStatus makes a reporter; self holds what does not change.
-func NewStatus(conn grpc.ClientConnInterface, self *statusv1.PartStatus, ready func() error, c *Counters, l *losses.Losses, log *slog.Logger) *Status {
-	return &Status{client: cloudsyncv1.NewStatusServiceClient(conn), self: self, ready: ready, counters: c, losses: l, log: log}
+// NewStatus makes a reporter; self holds what does not change, and more adds what other packages know.
+func NewStatus(
+	conn grpc.ClientConnInterface, self *statusv1.PartStatus, ready func() error, more func(*statusv1.PartStatus), c *Counters, l *losses.Losses, log *slog.Logger,
+) *Status {
+	return &Status{client: cloudsyncv1.NewStatusServiceClient(conn), self: self, ready: ready, more: more, counters: c, losses: l, log: log}
 }
 
 // Run reports until ctx ends.
@@ -70,5 +73,6 @@ func (s *Status) Now() *statusv1.PartStatus {
 	for _, l := range s.losses.Snapshot() {
 		p.Losses = append(p.Losses, &statusv1.Loss{Place: l.Place, Reason: l.Reason, Count: l.Count})
 	}
+	s.more(p)
 	return p
 }

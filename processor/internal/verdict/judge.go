@@ -50,6 +50,9 @@ type tally struct {
 func Judge(r *decode.Request, ms []engine.Match) []Finding {
 	places := map[place]*tally{}
 	for _, m := range ms {
+		if m.Rule.Own {
+			continue
+		}
 		for _, w := range m.Where {
 			p := r.Points[w.Point]
 			g := weigh(match{rule: m.Rule, where: w, point: p, raw: r.RawBytes(p.Raw), value: p.Value})
@@ -71,6 +74,7 @@ func Judge(r *decode.Request, ms []engine.Match) []Finding {
 			out = append(out, f)
 		}
 	}
+	out = addOwn(r, ms, out)
 	slices.SortFunc(out, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(r.Points[a.Point].Name, r.Points[b.Point].Name), cmp.Compare(a.Type, b.Type))
 	})

@@ -26,6 +26,10 @@ const (
 	CRLF      = "crlf"
 	Smuggling = "smuggling"
 	Scanner   = "scanner"
+	// Dirbust is forced browsing; it comes from the behaviour of a client, not from one request.
+	Dirbust = "dirbust"
+	// Custom is what a person's own rule finds if it names no other type.
+	Custom = "custom_rule"
 )
 
 // kind is what every hit of a type has in common.
@@ -62,9 +66,17 @@ func kindOf(t string) kind {
 		return kind{detectionv1.Severity_SEVERITY_HIGH, []string{"CWE-444", "API8:2023", "CAPEC-33"}}
 	case Scanner:
 		return kind{detectionv1.Severity_SEVERITY_LOW, []string{"API8:2023", "CAPEC-310"}}
+	case Dirbust:
+		return kind{detectionv1.Severity_SEVERITY_MEDIUM, []string{"CWE-425", "API8:2023", "CAPEC-87"}}
 	default:
 		return kind{severity: detectionv1.Severity_SEVERITY_MEDIUM}
 	}
+}
+
+// About gives what every hit of a type has in common.
+func About(t string) (detectionv1.Severity, []string) {
+	k := kindOf(t)
+	return k.severity, k.references
 }
 
 // advisories gives the CVE that a rule was written for.

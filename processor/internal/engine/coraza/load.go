@@ -59,11 +59,21 @@ func wholePaths(list []byte) []byte {
 	return []byte(b.String())
 }
 
-// directives gives the whole rule set in the order in which it has to be loaded.
-func directives(bodyLimit, depth, arguments int) (string, error) {
+// setUp is what stands before any rules.
+func setUp(bodyLimit, depth, arguments int) (string, error) {
 	setup, err := rules.FS.ReadFile("setup.conf")
 	if err != nil {
 		return "", fmt.Errorf("reading the engine's set-up: %w", err)
+	}
+	return fmt.Sprintf("%s\nSecRequestBodyLimit %d\nSecRequestBodyInMemoryLimit %d\nSecRequestBodyJsonDepthLimit %d\nSecArgumentsLimit %d\n",
+		setup, bodyLimit, bodyLimit, depth, arguments), nil
+}
+
+// directives gives the whole rule set in the order in which it has to be loaded.
+func directives(bodyLimit, depth, arguments int) (string, error) {
+	setup, err := setUp(bodyLimit, depth, arguments)
+	if err != nil {
+		return "", err
 	}
 	own, err := rules.FS.ReadFile("sidelight.conf")
 	if err != nil {
@@ -74,8 +84,7 @@ func directives(bodyLimit, depth, arguments int) (string, error) {
 		return "", fmt.Errorf("listing the core rule set: %d files: %w", len(files), err)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\nSecRequestBodyLimit %d\nSecRequestBodyInMemoryLimit %d\n", setup, bodyLimit, bodyLimit)
-	fmt.Fprintf(&b, "SecRequestBodyJsonDepthLimit %d\nSecArgumentsLimit %d\n", depth, arguments)
+	b.WriteString(setup)
 	for _, f := range files {
 		if applies(f) {
 			fmt.Fprintf(&b, "Include %s\n", f)

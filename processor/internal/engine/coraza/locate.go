@@ -43,6 +43,12 @@ func (l *locator) places(r *rule, m types.MatchedRule) []engine.Where {
 	return out
 }
 
+// anywhere is the place of a match that has none: the request as a whole, named after its target.
+func (l *locator) anywhere() []engine.Where {
+	i := l.r.WholePoint("target", decode.PartTarget, len(l.r.Target))
+	return []engine.Where{{Point: i, End: len(l.r.Target)}}
+}
+
 // place tries every reading of a match's variable until one is proven.
 func (l *locator) place(r *rule, d types.MatchData) (engine.Where, bool) {
 	sources := l.sources(d)

@@ -7,6 +7,8 @@ import (
 
 	"github.com/corazawaf/coraza/v3/types"
 
+	detectionv1 "github.com/sidelight/sidelight/proto/gen/sidelight/detection/v1"
+
 	"github.com/sidelight/sidelight/processor/internal/engine"
 )
 
@@ -26,9 +28,10 @@ type rule struct {
 type ruleIndex struct {
 	mu   sync.Mutex
 	byID map[int]*rule
+	own  bool
 }
 
-func newRuleIndex() *ruleIndex { return &ruleIndex{byID: map[int]*rule{}} }
+func newRuleIndex(own bool) *ruleIndex { return &ruleIndex{byID: map[int]*rule{}, own: own} }
 
 func (x *ruleIndex) rule(m types.RuleMetadata) *rule {
 	x.mu.Lock()
@@ -36,6 +39,7 @@ func (x *ruleIndex) rule(m types.RuleMetadata) *rule {
 	r, ok := x.byID[m.ID()]
 	if !ok {
 		r = parseRule(m)
+		r.Own, r.Severity = x.own, severity(m.Severity())
 		x.byID[m.ID()] = r
 	}
 	return r
@@ -72,6 +76,24 @@ func parseRule(m types.RuleMetadata) *rule {
 		r.transformations = append(r.transformations, t[1])
 	}
 	return r
+}
+
+// severity puts the engine's eight levels into ours; unspecified: the rule names none.
+func severity(s types.RuleSeverity) detectionv1.Severity {
+	switch s {
+	case types.RuleSeverityEmergency, types.RuleSeverityAlert, types.RuleSeverityCritical:
+		return detectionv1.Severity_SEVERITY_CRITICAL
+	case types.RuleSeverityError:
+		return detectionv1.Severity_SEVERITY_HIGH
+	case types.RuleSeverityWarning:
+		return detectionv1.Severity_SEVERITY_MEDIUM
+	case types.RuleSeverityNotice:
+		return detectionv1.Severity_SEVERITY_LOW
+	case types.RuleSeverityInfo, types.RuleSeverityDebug:
+		return detectionv1.Severity_SEVERITY_INFO
+	default:
+		return detectionv1.Severity_SEVERITY_UNSPECIFIED
+	}
 }
 
 // find gives the first match of the rule's expression, as the engine that ran it saw it. Nil: not a regular expression that
