@@ -9,13 +9,13 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	cloudsyncv1 "github.com/sidelight/sidelight/proto/gen/sidelight/cloudsync/v1"
-	consolev1 "github.com/sidelight/sidelight/proto/gen/sidelight/console/v1"
 	statusv1 "github.com/sidelight/sidelight/proto/gen/sidelight/status/v1"
 
 	"github.com/sidelight/sidelight/internal/app"
@@ -25,6 +25,7 @@ import (
 	"github.com/sidelight/sidelight/internal/telemetry"
 	"github.com/sidelight/sidelight/internal/tlsreload"
 
+	"github.com/sidelight/sidelight/cloudsync/internal/blind"
 	"github.com/sidelight/sidelight/cloudsync/internal/journal"
 	"github.com/sidelight/sidelight/cloudsync/internal/policy"
 	"github.com/sidelight/sidelight/cloudsync/internal/status"
@@ -50,6 +51,8 @@ type Service struct {
 	server    *rpc.Server
 	ops       *opsport.Server
 	statuses  *status.Board
+	agents    *blind.Tracker
+	policies  *policy.Store
 	policy    *policy.Service
 	self      *statusv1.PartStatus
 	// journal and uploader are there while Run runs.
@@ -62,7 +65,8 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Service{cfg: cfg, deps: deps, ownTLS: deps.TLS == nil, policy: policy.New()}
+	s := &Service{cfg: cfg, deps: deps, ownTLS: deps.TLS == nil, policies: policy.NewStore(cfg.DataDir, deps.Log)}
+	s.policy = policy.NewService(s.policies)
 	var err error
 	if s.telemetry, err = telemetry.New("cloudsync", telemetry.Version()); err != nil {
 		return nil, fmt.Errorf("starting telemetry: %w", err)
@@ -75,6 +79,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	s.losses = losses.NewLosses(s.telemetry.Meter(), "cloudsync")
 	s.statuses = status.NewBoard(cfg.Cluster, s.losses)
+	s.agents = blind.New(blind.Config{Uploads: cfg.Console.Address != ""}, blind.Deps{Store: notes{s.open}, Log: deps.Log, Losses: s.losses})
 	export(s.telemetry.Meter(), s.counters())
 	s.self = &statusv1.PartStatus{
 		Part: "cloudsync", Instance: cfg.Instance, Cluster: cfg.Cluster, Version: telemetry.Version(), StartedAt: timestamppb.Now(),
@@ -97,6 +102,7 @@ func rules() []rpc.Rule {
 		{Method: cloudsyncv1.JournalService_ListAttacks_FullMethodName, Allow: []rpc.Identity{"operator"}},
 		{Method: cloudsyncv1.InventoryService_PushDeltas_FullMethodName, Allow: []rpc.Identity{"apidiscovery"}},
 		{Method: cloudsyncv1.StatusService_Report_FullMethodName, Allow: append([]rpc.Identity{"agent", "console"}, parts...)},
+		{Method: cloudsyncv1.StatusService_ListStatus_FullMethodName, Allow: []rpc.Identity{"operator"}},
 		{Method: cloudsyncv1.PolicyService_Watch_FullMethodName, Allow: append([]rpc.Identity{"agent"}, parts...)},
 	}
 }
@@ -105,7 +111,7 @@ func (s *Service) register(g *grpc.Server) {
 	records := journal.NewService(s.open)
 	cloudsyncv1.RegisterJournalServiceServer(g, records)
 	cloudsyncv1.RegisterInventoryServiceServer(g, records)
-	cloudsyncv1.RegisterStatusServiceServer(g, status.NewService(s.statuses, s.losses))
+	cloudsyncv1.RegisterStatusServiceServer(g, status.NewService(s.statuses, s.agents, s.losses))
 	cloudsyncv1.RegisterPolicyServiceServer(g, s.policy)
 }
 
@@ -119,44 +125,41 @@ func (s *Service) open() (*journal.Journal, error) {
 // Run keeps the journal until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
 	defer func() { _ = s.telemetry.Shutdown(context.WithoutCancel(ctx)) }()
-	j, err := journal.Open(journal.Config{Dir: s.cfg.DataDir, Cluster: s.cfg.Cluster}, journal.Deps{Log: s.deps.Log, Losses: s.losses})
+	j, err := journal.Open(journal.Config{
+		Dir: s.cfg.DataDir, Cluster: s.cfg.Cluster, Retention: s.cfg.Retention.Duration(), MaxSize: int64(s.cfg.MaxSize),
+	}, journal.Deps{Log: s.deps.Log, Losses: s.losses})
 	if err != nil {
 		return err
 	}
 	s.journal.Store(j)
-	// The journal outlives the port, so that calls under way get their answers.
+	outbound, err := s.prepare(j)
+	if err != nil {
+		return errors.Join(err, j.Close())
+	}
+	defer outbound.close()
+	// The journal outlives the port and the tracker, so that calls under way get their answers and the last words are kept.
 	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	var users sync.WaitGroup
+	using := func(run func(context.Context) error) func(context.Context) error {
+		users.Add(1)
+		return func(ctx context.Context) error { defer users.Done(); return run(ctx) }
+	}
 	tasks := []app.Task{
-		{Name: "rpc", Run: func(ctx context.Context) error { defer stop(); return s.server.Run(ctx) }},
+		{Name: "rpc", Run: using(s.server.Run)},
+		{Name: "agents", Run: using(s.agents.Run)},
 		{Name: "journal", Run: func(context.Context) error { return j.Run(writing) }},
-		{Name: "policy", Run: func(ctx context.Context) error { <-ctx.Done(); s.policy.Stop(); return nil }},
+		{Name: "stop", Run: func(ctx context.Context) error { <-ctx.Done(); s.policy.Stop(); users.Wait(); stop(); return nil }},
 		{Name: "status", Run: func(ctx context.Context) error { return s.statuses.ReportSelf(ctx, s.now) }},
 		{Name: "ops", Run: s.ops.Run},
 	}
 	if s.ownTLS {
 		tasks = append(tasks, app.Task{Name: "tls", Run: s.deps.TLS.Run})
 	}
-	if s.cfg.Console.Address != "" {
-		conn, err := upload.Dial(upload.Target{Address: s.cfg.Console.Address, CA: s.cfg.Console.CA, ServerName: s.cfg.Console.ServerName})
-		if err != nil {
-			return errors.Join(err, j.Close())
-		}
-		defer func() { _ = conn.Close() }()
-		tasks = append(tasks, app.Task{Name: "upload", Run: s.newUploader(j, conn).Run})
-	}
-	if err := app.Run(ctx, tasks...); err != nil {
+	if err := app.Run(ctx, append(tasks, outbound.tasks...)...); err != nil {
 		return fmt.Errorf("cloudsync: %w", err)
 	}
 	return nil
-}
-
-func (s *Service) newUploader(j *journal.Journal, conn grpc.ClientConnInterface) *upload.Uploader {
-	u := upload.New(
-		upload.Config{Dir: s.cfg.DataDir, Token: s.cfg.Console.Token, Cluster: s.cfg.Cluster, Version: telemetry.Version()},
-		upload.Deps{Console: consolev1.NewUplinkServiceClient(conn), Journal: j, Statuses: s.statuses, Log: s.deps.Log, Losses: s.losses})
-	s.uploader.Store(u)
-	return u
 }
 
 // Ready says why nothing can be committed. A console that is away is no reason.

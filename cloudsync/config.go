@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/sidelight/sidelight/internal/config"
 	"github.com/sidelight/sidelight/internal/logging"
@@ -23,9 +24,20 @@ type Config struct {
 	// Instance names this process; empty: the host's name.
 	Instance string `yaml:"instance"`
 	// DataDir holds the journal and the installation's key. It must outlive the process.
-	DataDir string        `yaml:"data_dir"`
-	Console ConsoleConfig `yaml:"console"`
+	DataDir string `yaml:"data_dir"`
+	// Retention is how long an attack is kept after its last change.
+	Retention config.Duration `yaml:"retention"`
+	// MaxSize bounds what the journal uses of its file; the file itself never shrinks, and may be a little larger.
+	MaxSize config.ByteSize `yaml:"max_size"`
+	Console ConsoleConfig   `yaml:"console"`
 }
+
+const (
+	defaultRetention = 30 * 24 * time.Hour
+	leastRetention   = time.Hour
+	defaultMaxSize   = 4 << 30
+	leastMaxSize     = 16 << 20
+)
 
 // ConsoleConfig says where the console takes uploads; without an address the journal stands alone.
 type ConsoleConfig struct {
@@ -42,6 +54,7 @@ type ConsoleConfig struct {
 func DefaultConfig() Config {
 	return Config{
 		Log: logging.DefaultConfig(), RPC: rpc.ServerConfig{Listen: "127.0.0.1:7415"}, Cluster: "default", DataDir: "/var/lib/sidelight/cloudsync",
+		Retention: config.Duration(defaultRetention), MaxSize: defaultMaxSize,
 	}
 }
 
@@ -53,6 +66,12 @@ func (c Config) Validate() error {
 	}
 	if c.DataDir == "" {
 		errs = append(errs, errors.New("data_dir is empty: name a directory on a disk that stays"))
+	}
+	if c.Retention.Duration() < leastRetention {
+		errs = append(errs, fmt.Errorf("retention %s: want %s or more, such as 720h", c.Retention.Duration(), leastRetention))
+	}
+	if c.MaxSize < leastMaxSize {
+		errs = append(errs, fmt.Errorf("max_size %d: want 16MiB or more, and less than the disk of data_dir has", c.MaxSize))
 	}
 	if c.Console.Address != "" {
 		if _, _, err := net.SplitHostPort(c.Console.Address); err != nil {

@@ -22,8 +22,10 @@ import (
 	consolev1 "github.com/sidelight/sidelight/proto/gen/sidelight/console/v1"
 	detectionv1 "github.com/sidelight/sidelight/proto/gen/sidelight/detection/v1"
 	inventoryv1 "github.com/sidelight/sidelight/proto/gen/sidelight/inventory/v1"
+	policyv1 "github.com/sidelight/sidelight/proto/gen/sidelight/policy/v1"
 	statusv1 "github.com/sidelight/sidelight/proto/gen/sidelight/status/v1"
 
+	"github.com/sidelight/sidelight/internal/policy"
 	"github.com/sidelight/sidelight/internal/testkit/testpki"
 )
 
@@ -37,17 +39,25 @@ type console struct {
 	mu sync.Mutex
 	// away and revoked are what the test makes of it; life is how long access tokens hold.
 	away, revoked bool
-	refuse        func(*consolev1.UploadRequest) bool
-	life          time.Duration
-	key           ed25519.PublicKey
-	cluster       string
-	tokens        map[string]time.Time
-	registered    int
-	refreshed     int
-	uploads       int
-	attacks       map[string]*detectionv1.Attack
-	endpoints     map[string]*inventoryv1.Endpoint
-	parts         map[string]*statusv1.PartStatus
+	// registers is what a token must begin with.
+	registers string
+	signer    ed25519.PrivateKey
+	policy    *policyv1.Bundle
+	changed   chan struct{}
+	intervals map[string]*statusv1.BlindInterval
+	// versions counts how often each version of an attack came.
+	versions   map[string]int
+	refuse     func(*consolev1.UploadRequest) bool
+	life       time.Duration
+	key        ed25519.PublicKey
+	cluster    string
+	tokens     map[string]time.Time
+	registered int
+	refreshed  int
+	uploads    int
+	attacks    map[string]*detectionv1.Attack
+	endpoints  map[string]*inventoryv1.Endpoint
+	parts      map[string]*statusv1.PartStatus
 }
 
 // newConsole serves until the test ends, or until stop; a console may come back at the same address.
@@ -60,8 +70,11 @@ func newConsole(t testing.TB, ca *testpki.CA) *console {
 	require.NoError(t, err)
 	c := &console{
 		address: l.Addr().String(), life: time.Hour, tokens: map[string]time.Time{}, attacks: map[string]*detectionv1.Attack{},
-		endpoints: map[string]*inventoryv1.Endpoint{}, parts: map[string]*statusv1.PartStatus{},
+		endpoints: map[string]*inventoryv1.Endpoint{}, parts: map[string]*statusv1.PartStatus{}, registers: goodToken,
+		changed: make(chan struct{}), intervals: map[string]*statusv1.BlindInterval{}, versions: map[string]int{},
 	}
+	_, c.signer, err = ed25519.GenerateKey(nil)
+	require.NoError(t, err)
 	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})))
 	consolev1.RegisterUplinkServiceServer(server, c)
 	done := make(chan error, 1)
@@ -98,13 +111,13 @@ func (c *console) Register(_ context.Context, req *consolev1.RegisterRequest) (*
 	if c.away {
 		return nil, c.gate()
 	}
-	if !strings.HasPrefix(req.GetToken(), goodToken) || len(req.GetPublicKey()) != ed25519.PublicKeySize {
+	if !strings.HasPrefix(req.GetToken(), c.registers) || len(req.GetPublicKey()) != ed25519.PublicKeySize {
 		return nil, status.Error(codes.Unauthenticated, "unknown token")
 	}
 	c.registered++
 	c.key, c.cluster = req.GetPublicKey(), req.GetCluster()
 	token, expires := c.grant()
-	return &consolev1.RegisterResponse{Installation: "i-1", Organisation: "1", PolicyKey: make([]byte, 32), AccessToken: token, ExpiresAt: expires}, nil
+	return &consolev1.RegisterResponse{Installation: "i-1", Organisation: "1", PolicyKey: c.policyKey(), AccessToken: token, ExpiresAt: expires}, nil
 }
 
 func (c *console) RefreshToken(_ context.Context, req *consolev1.RefreshTokenRequest) (*consolev1.RefreshTokenResponse, error) {
@@ -122,22 +135,68 @@ func (c *console) RefreshToken(_ context.Context, req *consolev1.RefreshTokenReq
 	return &consolev1.RefreshTokenResponse{AccessToken: token, ExpiresAt: expires}, nil
 }
 
-func (c *console) Upload(ctx context.Context, req *consolev1.UploadRequest) (*consolev1.UploadResponse, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func (c *console) policyKey() ed25519.PublicKey {
+	key, _ := c.signer.Public().(ed25519.PublicKey)
+	return key
+}
+
+// publish signs a policy and hands it out.
+func (c *console) publish(t *testing.T, sequence uint64, signer ed25519.PrivateKey) {
+	t.Helper()
+	manifest, blobs, err := policy.Seal(&policyv1.Manifest{Sequence: sequence, Organisation: "1"}, policy.Policy{Masks: &policyv1.Masks{Points: []string{"query.pin"}}})
+	require.NoError(t, err)
+	c.set(func() {
+		c.policy = &policyv1.Bundle{Manifest: manifest, Blobs: blobs, Signature: ed25519.Sign(signer, policy.Signed(manifest))}
+		close(c.changed)
+		c.changed = make(chan struct{})
+	})
+}
+
+func (c *console) authorize(ctx context.Context) error {
 	if err := c.gate(); err != nil {
-		return nil, err
+		return err
 	}
 	md, _ := metadata.FromIncomingContext(ctx)
 	token := strings.TrimPrefix(strings.Join(md.Get("authorization"), ""), "Bearer ")
 	if end, ok := c.tokens[token]; !ok || time.Now().After(end) {
-		return nil, status.Error(codes.Unauthenticated, "token is over")
+		return status.Error(codes.Unauthenticated, "token is over")
+	}
+	return nil
+}
+
+func (c *console) WatchPolicy(_ *consolev1.WatchPolicyRequest, out grpc.ServerStreamingServer[consolev1.WatchPolicyResponse]) error {
+	for {
+		c.mu.Lock()
+		err, bundle, changed := c.authorize(out.Context()), c.policy, c.changed
+		c.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		if bundle != nil {
+			if err := out.Send(&consolev1.WatchPolicyResponse{Bundle: bundle}); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-changed:
+		case <-out.Context().Done():
+			return out.Context().Err()
+		}
+	}
+}
+
+func (c *console) Upload(ctx context.Context, req *consolev1.UploadRequest) (*consolev1.UploadResponse, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.authorize(ctx); err != nil {
+		return nil, err
 	}
 	if c.refuse != nil && c.refuse(req) {
 		return nil, status.Error(codes.InvalidArgument, "a record cannot be stored")
 	}
 	c.uploads++
 	for _, a := range req.GetAttacks() {
+		c.versions[fmt.Sprint(a.GetId(), "/", a.GetVersion())]++
 		if old := c.attacks[a.GetId()]; old.GetVersion() < a.GetVersion() {
 			c.attacks[a.GetId()] = a
 		}
@@ -147,6 +206,9 @@ func (c *console) Upload(ctx context.Context, req *consolev1.UploadRequest) (*co
 	}
 	for _, p := range req.GetStatuses() {
 		c.parts[p.GetPart()+"/"+p.GetInstance()] = p
+	}
+	for _, b := range req.GetBlindIntervals() {
+		c.intervals[b.GetId()] = b
 	}
 	return &consolev1.UploadResponse{}, nil
 }
@@ -158,5 +220,5 @@ func (c *console) eventually(t *testing.T, what string, is func() bool) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		return is()
-	}, 20*time.Second, 2*time.Millisecond, what)
+	}, time.Minute, 2*time.Millisecond, what)
 }

@@ -125,12 +125,16 @@ func TestWhoMayCall(t *testing.T) {
 			_, err := cloudsyncv1.NewInventoryServiceClient(c).PushDeltas(ctx, &cloudsyncv1.PushDeltasRequest{})
 			return err
 		},
+		"ListStatus": func(ctx context.Context, c *grpc.ClientConn) error {
+			_, err := cloudsyncv1.NewStatusServiceClient(c).ListStatus(ctx, &cloudsyncv1.ListStatusRequest{})
+			return err
+		},
 		"Report": func(ctx context.Context, c *grpc.ClientConn) error {
 			_, err := cloudsyncv1.NewStatusServiceClient(c).Report(ctx, &cloudsyncv1.ReportRequest{})
 			return err
 		},
 	}
-	allowed := map[string]string{"Commit": "processor", "ListAttacks": "operator", "PushDeltas": "apidiscovery", "Report": "processor apidiscovery aggregator agent"}
+	allowed := map[string]string{"Commit": "processor", "ListAttacks": "operator", "ListStatus": "operator", "PushDeltas": "apidiscovery", "Report": "processor apidiscovery aggregator agent"}
 	for _, part := range []string{"processor", "apidiscovery", "aggregator", "agent", "operator"} {
 		conn := r.dial(t, part)
 		for name, call := range calls {
@@ -161,7 +165,7 @@ func TestStatusOfOthersIsNotTaken(t *testing.T) {
 	require.Equal(t, []string{"agent/n1", "aggregator/a", "cloudsync/cloudsync-0", "processor/p"}, got)
 }
 
-func TestWatchStaysOpenAndSaysNothing(t *testing.T) {
+func TestWatchWithoutAPolicyStaysOpen(t *testing.T) {
 	t.Parallel()
 	r := start(t, testpki.New(t), func(c *Config) { c.DataDir = t.TempDir() })
 	stream, err := cloudsyncv1.NewPolicyServiceClient(r.dial(t, "processor")).Watch(t.Context(), &cloudsyncv1.WatchRequest{Part: "processor"})
@@ -321,7 +325,7 @@ func TestConfig(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, DefaultConfig().Validate())
 	err := Config{Console: ConsoleConfig{Address: "nowhere"}}.Validate()
-	for _, want := range []string{"log.level", "cluster", "data_dir", "console.address"} {
+	for _, want := range []string{"log.level", "cluster", "data_dir", "console.address", "retention", "max_size"} {
 		require.ErrorContains(t, err, want)
 	}
 	_, err = New(DefaultConfig(), Deps{})

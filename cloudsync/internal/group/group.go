@@ -85,15 +85,16 @@ type Report struct {
 }
 
 // Again folds a report of a known hit into its attack, and tells whether the hit is one of its samples; known is the hit
-// as it was first kept. An attack shows the worst that was ever reported of its hits. What is no news changes nothing.
+// as it was first kept. An attack shows the worst that was ever reported of its hits. What is no news changes nothing, nor
+// does what is said of a hit whose attack the journal has given up since.
 func Again(s attacks, known *detectionv1.Hit, r Report) (sampled bool, err error) {
 	k := KeyOf(known)
 	a, _, err := s.Around(k, known.GetObservedAt().AsTime())
 	if err != nil {
 		return false, fmt.Errorf("finding the attack of a hit: %w", err)
 	}
-	if a == nil {
-		return false, fmt.Errorf("the journal has a hit without its attack: exchange %x", known.GetExchangeId())
+	if a == nil || known.GetObservedAt().AsTime().After(a.GetLastSeen().AsTime()) {
+		return false, nil
 	}
 	if worse := worsen(a, r.Severity, r.Confidence, r.Outcome); worse || r.Changed {
 		if err := s.Save(k, a); err != nil {
@@ -116,7 +117,7 @@ func merge(s attacks, k Key, into, from *detectionv1.Attack) ([]*detectionv1.Hit
 	span(into, from.GetFirstSeen().AsTime(), from.GetLastSeen().AsTime())
 	worsen(into, from.GetSeverity(), from.GetConfidence(), from.GetOutcome())
 	out := sample(into, from.GetSamples()...)
-	from.HitCount, from.ClientCount, from.Clients, from.Samples = 0, 0, nil, nil
+	from.HitCount, from.ClientCount, from.Clients, from.Samples, from.MergedInto = 0, 0, nil, nil, into.GetId()
 	return out, nil
 }
 

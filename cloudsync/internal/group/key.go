@@ -29,6 +29,12 @@ func KeyOf(h *detectionv1.Hit) Key {
 	}
 }
 
+// KeyOfAttack reads it back from an attack.
+func KeyOfAttack(a *detectionv1.Attack) Key {
+	t := a.GetTarget()
+	return Key{Type: a.GetType(), Point: a.GetPoint(), Service: t.GetService(), Host: t.GetHost(), Method: t.GetMethod(), Path: t.GetPath()}
+}
+
 // Target puts the key into the words of the record.
 func (k Key) Target() *detectionv1.Target {
 	return &detectionv1.Target{Service: k.Service, Host: k.Host, Method: k.Method, Path: k.Path}

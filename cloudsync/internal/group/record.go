@@ -6,6 +6,7 @@ import (
 
 	cloudsyncv1 "github.com/sidelight/sidelight/proto/gen/sidelight/cloudsync/v1"
 	detectionv1 "github.com/sidelight/sidelight/proto/gen/sidelight/detection/v1"
+	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
 
 // Record is what is kept of one hit: its newest revision, and the newest word about its outcome. It is written as a
@@ -79,5 +80,24 @@ func Hit(r *Record) *detectionv1.Hit {
 func Settle(h *detectionv1.Hit, now *timestamppb.Timestamp) {
 	if !h.GetObservedAt().IsValid() {
 		h.ObservedAt = now
+	}
+}
+
+// Strip leaves what is needed to know the hit, its attack and its outcome when it comes again: all that is kept of a hit that
+// is no sample. Exchange, type and point are in the key that it is kept under.
+func Strip(r *Record) {
+	old := r.GetHits()[0]
+	h := &detectionv1.Hit{Revision: old.GetRevision(), ObservedAt: old.GetObservedAt()}
+	if q := old.GetRequest(); q != nil {
+		h.Request = &detectionv1.RequestSummary{Method: q.GetMethod(), Host: q.GetHost(), Path: q.GetPath()}
+		if service := q.GetWorkload().GetService(); service != "" {
+			h.Request.Workload = &trafficv1.Workload{Service: service}
+		}
+	}
+	r.Hits[0] = h
+	if len(r.GetOutcomes()) > 0 {
+		// An update is shared by all hits of its exchange: it is copied, not cut.
+		u := r.GetOutcomes()[0]
+		r.Outcomes[0] = &detectionv1.OutcomeUpdate{Revision: u.GetRevision(), Outcome: u.GetOutcome(), Status: u.GetStatus()}
 	}
 }

@@ -60,21 +60,32 @@ func (j *Journal) gather(first op) []op {
 	return list
 }
 
-// flush writes all in one transaction, which is on the disk when it returns.
+// flush writes all in one transaction, which is on the disk when it returns, and tidies up a little in the same.
 func (j *Journal) flush(list []op) {
-	changed := false
+	var w *writer
+	var t *tidy
 	err := j.db.Update(func(tx *bolt.Tx) error {
-		w := newWriter(j, tx)
+		w = newWriter(j, tx)
 		for _, o := range list {
 			if err := o.apply(w); err != nil {
 				return err
 			}
 		}
-		changed = w.changed()
-		return w.finish()
+		if err := w.finish(); err != nil {
+			return err
+		}
+		t = newTidy(j, tx, j.now())
+		return t.all()
 	})
+	if err == nil {
+		j.count(w, t)
+		j.room.more = t.more
+	} else {
+		// What was given up in it was not.
+		j.room.more, j.room.swept = false, 0
+	}
 	if err != nil {
-		err = fmt.Errorf("the journal cannot write: %w (is there room on the disk of data_dir?)", err)
+		err = fmt.Errorf("the journal cannot write: %w (is there room on the disk of data_dir? max_size keeps the journal below what it has)", err)
 		if j.broken.Swap(&err) == nil {
 			j.deps.Log.Error("hits cannot be kept, and so are not acknowledged", logkey.Error, err)
 		}
@@ -87,10 +98,23 @@ func (j *Journal) flush(list []op) {
 	for _, o := range list {
 		o.done <- err
 	}
-	if changed && err == nil {
+	if err == nil && w.changed() {
 		select {
 		case j.changed <- struct{}{}:
 		default:
 		}
 	}
+}
+
+// count tells what a transaction did, now that it is done.
+func (j *Journal) count(w *writer, t *tidy) {
+	j.Hits.Add(w.hits)
+	j.Resent.Add(w.resent)
+	j.Outcomes.Add(w.outcomes)
+	j.Endpoints.Add(w.deltas)
+	j.Forgotten.Add(t.forgotten)
+	j.deps.Losses.Add("journal", "sampled_hits_dropped", t.samples)
+	j.deps.Losses.Add("journal", "attacks_dropped", t.attacks)
+	j.deps.Losses.Add("journal", "attacks_expired", t.expired)
+	j.room.settle(j, w.added, t)
 }

@@ -30,6 +30,10 @@ func TestMain(m *testing.M) {
 		writeUntilKilled(dir)
 		return
 	}
+	if dir := os.Getenv(fullDir); dir != "" {
+		fillADisk(dir)
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -3,9 +3,11 @@ package journal
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"strings"
 
+	bolt "go.etcd.io/bbolt"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -92,10 +94,13 @@ func (w *writer) hit(h *detectionv1.Hit) error {
 	}
 	for _, ref := range gone {
 		if bytes.Equal(ref.GetExchangeId(), h.GetExchangeId()) {
-			strip(record)
+			group.Strip(record)
+			if err := w.j.spare(w.tx, key); err != nil {
+				return err
+			}
 			continue
 		}
-		if err := w.stripStored(hitKey(ref.GetExchangeId(), h.GetType(), h.GetPoint())); err != nil {
+		if _, err := w.j.stripStored(w.tx, hitKey(ref.GetExchangeId(), h.GetType(), h.GetPoint())); err != nil {
 			return err
 		}
 	}
@@ -113,7 +118,7 @@ func (w *writer) again(key []byte, record *group.Record, h *detectionv1.Hit) err
 		return err
 	}
 	if !sampled {
-		strip(record)
+		group.Strip(record)
 	}
 	return w.put(key, record)
 }
@@ -133,13 +138,18 @@ func (w *writer) outcome(u *detectionv1.OutcomeUpdate) error {
 		}
 		w.outcomes++
 		changed := group.SetOutcome(record, u)
-		if _, err := group.Again(w, record.GetHits()[0], group.Report{Outcome: u.GetOutcome(), Changed: changed}); err != nil {
+		sampled, err := group.Again(w, record.GetHits()[0], group.Report{Outcome: u.GetOutcome(), Changed: changed})
+		if err != nil {
 			return err
 		}
-		if changed {
-			if err := w.put(key, record); err != nil {
-				return err
-			}
+		if !changed {
+			continue
+		}
+		if !sampled {
+			group.Strip(record)
+		}
+		if err := w.put(key, record); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -150,40 +160,63 @@ func (w *writer) record(key []byte) (*group.Record, error) {
 	if data == nil {
 		return nil, nil //nolint:nilnil // a hit that is not known is no error
 	}
-	return readRecord(data)
+	return readRecord(key, data)
 }
 
-func readRecord(data []byte) (*group.Record, error) {
+func (w *writer) put(key []byte, record *group.Record) error {
+	size, err := putRecord(w.tx, key, record)
+	w.added += size
+	return err
+}
+
+// readRecord puts back what the key says.
+func readRecord(key, data []byte) (*group.Record, error) {
 	record := &group.Record{}
 	if err := proto.Unmarshal(data, record); err != nil {
 		return nil, fmt.Errorf("a hit cannot be read: %w", err)
 	}
-	if len(record.GetHits()) != 1 {
+	if len(record.GetHits()) != 1 || len(key) < idSize {
 		return nil, fmt.Errorf("a record holds %d hits, want 1", len(record.GetHits()))
+	}
+	if h := record.GetHits()[0]; len(h.GetExchangeId()) == 0 {
+		kind, point, _ := bytes.Cut(key[idSize:], []byte{0})
+		h.ExchangeId, h.Type, h.Point = bytes.Clone(key[:idSize]), string(kind), string(point)
 	}
 	return record, nil
 }
 
-func (w *writer) put(key []byte, record *group.Record) error {
+func putRecord(tx *bolt.Tx, key []byte, record *group.Record) (int64, error) {
 	data, err := proto.Marshal(record)
 	if err != nil {
-		return fmt.Errorf("encoding a hit: %w", err)
+		return 0, fmt.Errorf("encoding a hit: %w", err)
 	}
-	return w.tx.Bucket(bucketHits).Put(key, data)
+	return entrySize(key, data), tx.Bucket(bucketHits).Put(key, data)
 }
 
-// strip leaves the request's text to samples: the rest is counted, and recognised when it comes again.
-func strip(record *group.Record) {
-	if r := record.GetHits()[0].GetRequest(); r != nil {
-		r.MaskedRequest = nil
+// stripStored makes a hit that was a sample one that is only known, and tells how many bytes that gives.
+func (j *Journal) stripStored(tx *bolt.Tx, key []byte) (int64, error) {
+	data := tx.Bucket(bucketHits).Get(key)
+	if data == nil {
+		return 0, nil
 	}
+	was := entrySize(key, data)
+	record, err := readRecord(key, data)
+	if err != nil {
+		return 0, err
+	}
+	group.Strip(record)
+	size, err := putRecord(tx, key, record)
+	if err != nil {
+		return 0, err
+	}
+	return was - size, j.spare(tx, key)
 }
 
-func (w *writer) stripStored(key []byte) error {
-	record, err := w.record(key)
-	if err != nil || record == nil {
-		return err
-	}
-	strip(record)
-	return w.put(key, record)
+// stampSize is the length of an arrival.
+const stampSize = 8
+
+// spare notes a hit that is no sample, in order of arrival. Arrivals only grow, whatever the clock does.
+func (j *Journal) spare(tx *bolt.Tx, key []byte) error {
+	j.stamp = max(j.stamp+1, uint64(j.now().UnixNano()))
+	return tx.Bucket(bucketSpare).Put(binary.BigEndian.AppendUint64(nil, j.stamp), key)
 }

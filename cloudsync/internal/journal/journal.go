@@ -4,6 +4,7 @@ package journal
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ const (
 	flushWeight = 512
 	lockTimeout = 3 * time.Second
 	fileName    = "journal.db"
+	// tidyEvery is how often an idle journal looks for what is too old.
+	tidyEvery = time.Second
 	// format changes when a release cannot read what an older one wrote.
 	format = "1"
 )
@@ -32,10 +35,14 @@ const (
 // ErrClosed says that the journal takes nothing any more, or not yet.
 var ErrClosed = errors.New("the journal is closed")
 
-// Config says where the journal is and whose attacks it records.
+// Config says where the journal is, whose attacks it records, and how much.
 type Config struct {
 	Dir     string
 	Cluster string
+	// Retention is how long an attack is kept after its last change; 0 = for ever.
+	Retention time.Duration
+	// MaxSize bounds the pages in use; 0 = no bound. The file itself never shrinks: free pages in it are used again.
+	MaxSize int64
 }
 
 // Deps is what it reports to.
@@ -56,9 +63,18 @@ type Journal struct {
 	changed chan struct{}
 	early   *early
 	broken  atomic.Pointer[error]
+	// now is the clock; tests set another before they run it.
+	now func() time.Time
+	// destination is where uploads go, as far as it is known.
+	destination atomic.Pointer[string]
+	// stamp is the last arrival that was noted; room is what tidying knows. Both are the writer's.
+	stamp uint64
+	room  room
 
 	// Hits and Resent count reports of hits: new ones, and those that were known. Flushes counts transactions.
 	Hits, Resent, Outcomes, Flushes, Endpoints atomic.Int64
+	// Used is the bytes of all pages in use; Forgotten counts known hits that no resend would be recognised of any more.
+	Used, Forgotten atomic.Int64
 }
 
 // Buckets.
@@ -71,13 +87,18 @@ var (
 	bucketByKey = []byte("attacks_by_key")
 	// bucketByTime: last seen, id → nothing.
 	bucketByTime = []byte("attacks_by_time")
-	// bucketChanges: version → id; versions are this bucket's sequence.
+	// bucketChanges: version → id, time of the change; versions are this bucket's sequence. Each attack is in it once, so
+	// that its order is that of the last changes.
 	bucketChanges = []byte("changes")
 	// bucketClients: attack's id, address → nothing.
 	bucketClients = []byte("clients")
 	// bucketEndpoints: endpoint id → EndpointDelta that was not uploaded.
 	bucketEndpoints = []byte("endpoints")
-	// bucketMeta: "format", "epoch"; "cursor/<installation>" → version that was uploaded.
+	// bucketSpare: arrival → key of a hit that is no sample, and kept only to be known when it comes again.
+	bucketSpare = []byte("spare")
+	// bucketNotes: what other packages keep here.
+	bucketNotes = []byte("notes")
+	// bucketMeta: "format", "epoch", "destination" of the last upload; "cursor/<destination>" → version that was uploaded.
 	bucketMeta = []byte("meta")
 )
 
@@ -98,6 +119,7 @@ func Open(cfg Config, deps Deps) (*Journal, error) {
 	}
 	j := &Journal{
 		cfg: cfg, deps: deps, db: db, early: newEarly(), ops: make(chan op, 64), ended: make(chan struct{}), changed: make(chan struct{}, 1),
+		room: room{began: time.Now()}, now: time.Now,
 	}
 	if err := db.Update(j.prepare); err != nil {
 		return nil, errors.Join(fmt.Errorf("journal %s cannot be prepared: %w", path, err), db.Close())
@@ -112,7 +134,8 @@ func (j *Journal) prepare(tx *bolt.Tx) error {
 		}
 	}
 	for _, name := range [][]byte{
-		bucketHits, bucketAttacks, bucketByKey, bucketByTime, bucketChanges, bucketClients, bucketEndpoints, bucketMeta,
+		bucketHits, bucketAttacks, bucketByKey, bucketByTime, bucketChanges, bucketClients, bucketEndpoints,
+		bucketSpare, bucketNotes, bucketMeta,
 	} {
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return err
@@ -135,6 +158,9 @@ func (j *Journal) prepare(tx *bolt.Tx) error {
 		}
 	}
 	j.epoch = string(epoch)
+	if last, _ := tx.Bucket(bucketSpare).Cursor().Last(); len(last) == stampSize {
+		j.stamp = binary.BigEndian.Uint64(last)
+	}
 	return nil
 }
 
@@ -155,6 +181,8 @@ func (j *Journal) Close() error { return j.db.Close() }
 // Run writes until ctx ends, then closes the file. What was not acknowledged then is sent again.
 func (j *Journal) Run(ctx context.Context) error {
 	defer close(j.ended)
+	tick := time.NewTicker(tidyEvery)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -164,6 +192,12 @@ func (j *Journal) Run(ctx context.Context) error {
 			return nil
 		case first := <-j.ops:
 			j.flush(j.gather(first))
+		case <-tick.C:
+			j.room.more = j.room.more || j.untidy()
+		}
+		// Commits do part of the work on their way; the rest is done while none waits.
+		for j.room.more && len(j.ops) == 0 && ctx.Err() == nil {
+			j.flush(nil)
 		}
 	}
 }

@@ -233,8 +233,8 @@ func withText(t *testing.T, j *Journal) int {
 	t.Helper()
 	n := 0
 	require.NoError(t, j.db.View(func(tx *bolt.Tx) error {
-		return tx.Bucket(bucketHits).ForEach(func(_, data []byte) error {
-			record, err := readRecord(data)
+		return tx.Bucket(bucketHits).ForEach(func(key, data []byte) error {
+			record, err := readRecord(key, data)
 			if err == nil && len(record.GetHits()[0].GetRequest().GetMaskedRequest()) > 0 {
 				n++
 			}
@@ -264,6 +264,13 @@ func TestAMergedAttackIsUploadedOnceMoreWithoutHits(t *testing.T) {
 	counts := []uint64{b.Attacks[0].GetHitCount(), b.Attacks[1].GetHitCount()}
 	slices.Sort(counts)
 	require.Equal(t, []uint64{0, 3}, counts)
+	for i, a := range b.Attacks {
+		want := ""
+		if a.GetHitCount() == 0 {
+			want = b.Attacks[1-i].GetId()
+		}
+		require.Equal(t, want, a.GetMergedInto())
+	}
 	commit(4, 160)
 	require.EqualValues(t, 4, all(t, j)[0].GetHitCount())
 }

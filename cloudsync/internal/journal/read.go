@@ -68,11 +68,12 @@ func whole(tx *bolt.Tx, id []byte) (*detectionv1.Attack, error) {
 	}
 	hits, text := tx.Bucket(bucketHits), 0
 	for i, ref := range a.GetSamples() {
-		data := hits.Get(hitKey(ref.GetExchangeId(), a.GetType(), a.GetPoint()))
+		key := hitKey(ref.GetExchangeId(), a.GetType(), a.GetPoint())
+		data := hits.Get(key)
 		if data == nil {
 			return nil, fmt.Errorf("attack %s names a hit that the journal does not have", id)
 		}
-		record, err := readRecord(data)
+		record, err := readRecord(key, data)
 		if err != nil {
 			return nil, err
 		}

@@ -13,26 +13,28 @@ import (
 	inventoryv1 "github.com/sidelight/sidelight/proto/gen/sidelight/inventory/v1"
 )
 
-// Batch is what an installation has not uploaded yet, or the first part of it.
+// Batch is what a destination does not have yet, or the first part of it.
 type Batch struct {
 	Attacks   []*detectionv1.Attack
 	Endpoints []*inventoryv1.EndpointDelta
-	// installation, cursor and attack version up to which it reaches.
-	installation string
-	cursor       uint64
+	// destination, cursor and attack version up to which it reaches.
+	destination string
+	cursor      uint64
 }
 
 // Len counts records.
 func (b Batch) Len() int { return len(b.Attacks) + len(b.Endpoints) }
 
 // Pending gives at most limit changed attacks and endpoints of about maxBytes, and at least one if there are any.
-func (j *Journal) Pending(installation string, limit int, maxBytes int) (Batch, error) {
-	b := Batch{installation: installation}
+func (j *Journal) Pending(destination string, limit int, maxBytes int) (Batch, error) {
+	b := Batch{destination: destination}
+	j.destination.Store(&destination)
 	err := j.db.View(func(tx *bolt.Tx) error {
-		b.cursor = uploaded(tx, installation)
+		b.cursor = uploaded(tx, destination)
 		size := 0
 		cursor := tx.Bucket(bucketChanges).Cursor()
-		for k, id := cursor.Seek(binary.BigEndian.AppendUint64(nil, b.cursor+1)); k != nil; k, id = cursor.Next() {
+		for k, entry := cursor.Seek(binary.BigEndian.AppendUint64(nil, b.cursor+1)); k != nil; k, entry = cursor.Next() {
+			id, _ := readChange(entry)
 			a, err := whole(tx, id)
 			if err != nil {
 				return err
@@ -62,8 +64,12 @@ func (j *Journal) Pending(installation string, limit int, maxBytes int) (Batch, 
 // Uploaded notes that a batch is with the console. What changed meanwhile stays pending.
 func (j *Journal) Uploaded(ctx context.Context, b Batch) error {
 	return j.write(ctx, 1, func(w *writer) error {
-		if len(b.Attacks) > 0 && b.cursor > uploaded(w.tx, b.installation) {
-			if err := w.tx.Bucket(bucketMeta).Put(cursorKey(b.installation), binary.BigEndian.AppendUint64(nil, b.cursor)); err != nil {
+		if len(b.Attacks) > 0 && b.cursor > uploaded(w.tx, b.destination) {
+			meta := w.tx.Bucket(bucketMeta)
+			if err := meta.Put(cursorKey(b.destination), binary.BigEndian.AppendUint64(nil, b.cursor)); err != nil {
+				return err
+			}
+			if err := meta.Put(destinationKey, []byte(b.destination)); err != nil {
 				return err
 			}
 		}
@@ -117,17 +123,36 @@ func (j *Journal) PutEndpoints(ctx context.Context, deltas []*inventoryv1.Endpoi
 			if err := b.Put(id, data); err != nil {
 				return err
 			}
-			w.endpoints = true
 		}
-		w.j.Endpoints.Add(int64(len(good)))
+		w.deltas += int64(len(good))
 		return nil
 	})
 }
 
-func cursorKey(installation string) []byte { return []byte("cursor/" + installation) }
+// Waiting is how many changes of attacks the console does not have yet, about.
+func (j *Journal) Waiting() (n int64) {
+	_ = j.db.View(func(tx *bolt.Tx) error {
+		// Versions that were replaced meanwhile leave holes, so it may be less.
+		n = int64(tx.Bucket(bucketChanges).Sequence() - j.reached(tx))
+		return nil
+	})
+	return n
+}
 
-func uploaded(tx *bolt.Tx, installation string) uint64 {
-	value := tx.Bucket(bucketMeta).Get(cursorKey(installation))
+var destinationKey = []byte("destination")
+
+// reached is the version up to which the console has everything.
+func (j *Journal) reached(tx *bolt.Tx) uint64 {
+	if d := j.destination.Load(); d != nil {
+		return uploaded(tx, *d)
+	}
+	return uploaded(tx, string(tx.Bucket(bucketMeta).Get(destinationKey)))
+}
+
+func cursorKey(destination string) []byte { return []byte("cursor/" + destination) }
+
+func uploaded(tx *bolt.Tx, destination string) uint64 {
+	value := tx.Bucket(bucketMeta).Get(cursorKey(destination))
 	if len(value) != 8 {
 		return 0
 	}

@@ -19,10 +19,9 @@ type writer struct {
 	j    *Journal
 	tx   *bolt.Tx
 	open map[string]*openAttack
-	// endpoints: there are new ones.
-	endpoints bool
-	// counts are added to the journal's when the transaction is done.
-	hits, resent, outcomes int64
+	now  time.Time
+	// counts are added to the journal's when the transaction is done; deltas are new endpoints, added is bytes.
+	hits, resent, outcomes, deltas, added int64
 }
 
 // openAttack is an attack and what the indexes say of it.
@@ -38,7 +37,7 @@ type openAttack struct {
 }
 
 func newWriter(j *Journal, tx *bolt.Tx) *writer {
-	return &writer{j: j, tx: tx, open: map[string]*openAttack{}}
+	return &writer{j: j, tx: tx, open: map[string]*openAttack{}, now: j.now()}
 }
 
 // Around finds the neighbours of a moment among the attacks of a key.
@@ -168,7 +167,7 @@ func (w *writer) changed() bool {
 			return true
 		}
 	}
-	return w.endpoints
+	return w.deltas > 0
 }
 
 // finish writes the changed attacks, each with a version of its own.
@@ -188,7 +187,7 @@ func (w *writer) finish() error {
 			}
 		}
 		o.attack.Version = version
-		if err := changes.Put(binary.BigEndian.AppendUint64(nil, version), []byte(id)); err != nil {
+		if err := changes.Put(binary.BigEndian.AppendUint64(nil, version), changeOf(id, w.now)); err != nil {
 			return err
 		}
 		entry := timeEntry(o.attack)
@@ -210,10 +209,21 @@ func (w *writer) finish() error {
 			return err
 		}
 	}
-	w.j.Hits.Add(w.hits)
-	w.j.Resent.Add(w.resent)
-	w.j.Outcomes.Add(w.outcomes)
 	return nil
+}
+
+// changeOf is the entry of a change; journals of before have the id alone.
+func changeOf(id string, at time.Time) []byte {
+	return binary.BigEndian.AppendUint64(append([]byte(id), 0), uint64(at.UnixNano()))
+}
+
+// readChange gives the id, and when it was changed, if that was noted.
+func readChange(entry []byte) (id []byte, at time.Time) {
+	id, rest, _ := bytes.Cut(entry, []byte{0})
+	if len(rest) == stampSize {
+		at = time.Unix(0, int64(binary.BigEndian.Uint64(rest)))
+	}
+	return id, at
 }
 
 // keyEntry sorts by key, then by time.

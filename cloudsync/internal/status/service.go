@@ -11,15 +11,24 @@ import (
 	"github.com/sidelight/sidelight/internal/tlsreload"
 )
 
+// agents hears what aggregators say of agents, and derives when those did not watch.
+type agents interface {
+	Hear([]*statusv1.PartStatus)
+	Recent() []*statusv1.BlindInterval
+}
+
 // Service answers StatusService.
 type Service struct {
 	cloudsyncv1.UnimplementedStatusServiceServer
 	board  *Board
+	agents agents
 	losses *losses.Losses
 }
 
 // NewService makes the service of a board.
-func NewService(board *Board, l *losses.Losses) *Service { return &Service{board: board, losses: l} }
+func NewService(board *Board, agents agents, l *losses.Losses) *Service {
+	return &Service{board: board, agents: agents, losses: l}
+}
 
 // Report takes what a part says of itself, and what the aggregator passes on from its agents. Words about other parts are
 // left out and counted.
@@ -36,10 +45,20 @@ func (s *Service) Report(ctx context.Context, req *cloudsyncv1.ReportRequest) (*
 		}
 		own = append(own, p)
 	}
-	if len(own) > 0 {
-		s.board.Put(own)
+	if len(own) == 0 {
+		return &cloudsyncv1.ReportResponse{}, nil
 	}
+	if tlsreload.Is(identities, "aggregator") {
+		// Only an aggregator knows whether an agent's stream is open.
+		s.agents.Hear(own)
+	}
+	s.board.Put(own)
 	return &cloudsyncv1.ReportResponse{}, nil
+}
+
+// ListStatus reads.
+func (s *Service) ListStatus(context.Context, *cloudsyncv1.ListStatusRequest) (*cloudsyncv1.ListStatusResponse, error) {
+	return &cloudsyncv1.ListStatusResponse{Parts: s.board.All(), BlindIntervals: s.agents.Recent()}, nil
 }
 
 func maySpeakFor(identities []string, part string) bool {

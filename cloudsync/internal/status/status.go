@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	statusv1 "github.com/sidelight/sidelight/proto/gen/sidelight/status/v1"
 
 	"github.com/sidelight/sidelight/internal/losses"
@@ -76,14 +78,44 @@ func (b *Board) put(r *statusv1.PartStatus, now time.Time) {
 		b.losses.Add("status", "too_many_parts", 1)
 		return
 	}
-	if known && old.waits {
-		r.BlindIntervals = slices.Concat(old.report.GetBlindIntervals(), r.GetBlindIntervals())
-		if over := len(r.GetBlindIntervals()) - maxIntervals; over > 0 {
-			b.losses.Add("status", "blind_intervals", int64(over))
-			r.BlindIntervals = r.GetBlindIntervals()[over:]
+	// Reports that are held are read by others, and so replaced, not changed.
+	switch {
+	case known && stale(r, old.report):
+		// An aggregator that the agent has left repeats its last word: only intervals in it may be news.
+		more := news(old.report, r)
+		if len(more) == 0 {
+			return
 		}
+		r = withIntervals(old.report, slices.Concat(old.report.GetBlindIntervals(), more))
+	case known && old.waits && len(old.report.GetBlindIntervals()) > 0:
+		r = withIntervals(r, slices.Concat(old.report.GetBlindIntervals(), r.GetBlindIntervals()))
+	}
+	if over := len(r.GetBlindIntervals()) - maxIntervals; over > 0 {
+		b.losses.Add("status", "blind_intervals", int64(over))
+		r = withIntervals(r, r.GetBlindIntervals()[over:])
 	}
 	b.parts[key] = &entry{r, now, true}
+}
+
+// stale tells of two reports of one life whether the first is older than the second.
+func stale(r, than *statusv1.PartStatus) bool {
+	return r.GetStartedAt().AsTime().Equal(than.GetStartedAt().AsTime()) && r.GetReportedAt().AsTime().Before(than.GetReportedAt().AsTime())
+}
+
+// news gives the intervals of a report that another does not have.
+func news(has, r *statusv1.PartStatus) (list []*statusv1.BlindInterval) {
+	for _, b := range r.GetBlindIntervals() {
+		if !slices.ContainsFunc(has.GetBlindIntervals(), func(known *statusv1.BlindInterval) bool { return proto.Equal(known, b) }) {
+			list = append(list, b)
+		}
+	}
+	return list
+}
+
+func withIntervals(r *statusv1.PartStatus, list []*statusv1.BlindInterval) *statusv1.PartStatus {
+	r = proto.CloneOf(r)
+	r.BlindIntervals = list
+	return r
 }
 
 // Reported has a token when something was put.

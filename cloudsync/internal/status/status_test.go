@@ -2,8 +2,10 @@ package status
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	statusv1 "github.com/sidelight/sidelight/proto/gen/sidelight/status/v1"
 
@@ -60,4 +62,26 @@ func TestBounds(t *testing.T) {
 	}
 	require.Len(t, b.All()[0].GetBlindIntervals(), maxIntervals)
 	require.Equal(t, []losses.Loss{{Place: "status", Reason: "blind_intervals", Count: 5}}, l.Snapshot())
+}
+
+// An aggregator that an agent has left goes on saying its last word.
+func TestAStaleReportReplacesNothing(t *testing.T) {
+	t.Parallel()
+	zero := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	says := func(second int, connected bool, blind ...string) *statusv1.PartStatus {
+		r := report("n1", true, blind...)
+		r.StartedAt, r.ReportedAt, r.Connected = timestamppb.New(zero), timestamppb.New(zero.Add(time.Duration(second)*time.Second)), connected
+		return r
+	}
+	b := NewBoard("east", losses.NewLosses(nil, "cloudsync"))
+	b.Put([]*statusv1.PartStatus{says(20, true, "b")})
+	held := b.All()[0]
+	b.Put([]*statusv1.PartStatus{says(10, false)})
+	require.True(t, b.All()[0].GetConnected())
+	b.Put([]*statusv1.PartStatus{says(10, false, "a", "b")})
+	require.True(t, b.All()[0].GetConnected())
+	require.Equal(t, []string{"b", "a"}, reasons(b.All()[0]), "what it tells of is told")
+	require.Equal(t, []string{"b"}, reasons(held), "what others read is not changed")
+	b.Put([]*statusv1.PartStatus{says(20, false)})
+	require.False(t, b.All()[0].GetConnected(), "its newest word, from the aggregator that it left last")
 }

@@ -14,6 +14,9 @@ import (
 	"google.golang.org/grpc/keepalive"
 )
 
+// maxAnswer is well over the largest policy bundle.
+const maxAnswer = 16 << 20
+
 // Target is where the console is, and how it proves itself. This side proves itself by tokens, not by a certificate: so
 // a proxy that ends TLS may stand between.
 type Target struct{ Address, CA, ServerName string }
@@ -36,6 +39,7 @@ func Dial(t Target) (*grpc.ClientConn, error) {
 	}
 	conn, err := grpc.NewClient(t.Address,
 		grpc.WithTransportCredentials(credentials.NewTLS(cfg)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: time.Minute, Timeout: 20 * time.Second}))
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the console at %s: %w", t.Address, err)
