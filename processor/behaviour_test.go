@@ -100,9 +100,11 @@ func TestAFactCountsOnce(t *testing.T) {
 	x := exchange("GET", "/etc/passwd", nil, nil)
 	x.Times.ObservedAt = timestamppb.Now()
 	r.journal.fail(status.Error(codes.Internal, "disk full"))
-	_, err := client.Inspect(t.Context(), batch(x))
-	require.Error(t, err)
+	res, err := client.Inspect(t.Context(), batch(x))
+	require.NoError(t, err)
+	require.Equal(t, []uint32{0}, res.GetNotKept())
 	r.journal.fail(nil)
+	require.Eventually(t, r.service.gate.Open, 10*time.Second, 10*time.Millisecond, "the journal is back")
 	open := proto.CloneOf(x)
 	open.Id[0], open.Phase, open.Response, open.CloseReason = 7, trafficv1.Phase_PHASE_REQUEST, nil, 0
 	later := proto.CloneOf(x)

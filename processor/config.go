@@ -61,7 +61,7 @@ func DefaultConfig() Config {
 		Inspect:       DefaultInspectorConfig(),
 		CloudSync:     rpc.ClientConfig{Address: "127.0.0.1:7415"},
 		APIDiscovery:  rpc.ClientConfig{Address: "127.0.0.1:7414"},
-		CommitTimeout: config.Duration(5 * time.Second),
+		CommitTimeout: config.Duration(2 * time.Second),
 		BatchTime:     config.Duration(10 * time.Second),
 		Observations:  Bound{Items: 65536, Bytes: 32 << 20},
 		Behaviour:     BehaviourConfig{Facts: Bound{Items: 65536, Bytes: 16 << 20}, Config: behaviour.DefaultConfig()},

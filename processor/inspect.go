@@ -45,6 +45,7 @@ type handler struct {
 	// inspector is swapped when a policy comes; a call uses the one that it began with.
 	inspector atomic.Pointer[Inspector]
 	journal   cloudsyncv1.JournalServiceClient
+	gate      *report.Gate
 	timeout   time.Duration
 	// batchTime is how long one batch may take: a batch that never ends would be sent again for ever.
 	batchTime time.Duration
@@ -55,9 +56,9 @@ type handler struct {
 	losses    *losses.Losses
 }
 
-func newHandler(journal grpc.ClientConnInterface, timeout, batchTime time.Duration, o observations, f facts, c *report.Counters, l *losses.Losses) *handler {
+func newHandler(journal grpc.ClientConnInterface, gate *report.Gate, timeout, batchTime time.Duration, o observations, f facts, c *report.Counters, l *losses.Losses) *handler {
 	return &handler{
-		journal: cloudsyncv1.NewJournalServiceClient(journal), timeout: timeout, batchTime: batchTime, observer: o, facts: f, seen: report.NewSeen(), counters: c, losses: l,
+		journal: cloudsyncv1.NewJournalServiceClient(journal), gate: gate, timeout: timeout, batchTime: batchTime, observer: o, facts: f, seen: report.NewSeen(), counters: c, losses: l,
 	}
 }
 
@@ -78,22 +79,26 @@ type judged struct {
 	settle func() report.News
 	// inspected: not only remembered.
 	inspected bool
+	// twin is where the batch has the same revision first: here, or before.
+	twin int
 }
 
-// Inspect judges a batch and answers when its hits are kept. Nothing is remembered, counted or observed before that: a call
-// that fails is sent again, and must then be judged as if for the first time.
+// Inspect judges a batch and answers when its hits are kept, or says of which they are not. Nothing is remembered, counted or
+// observed of those: they are sent again, and must then be judged as if for the first time.
 func (h *handler) Inspect(ctx context.Context, req *processorv1.InspectRequest) (*processorv1.InspectResponse, error) {
 	list := req.GetExchanges()
 	out := make([]judged, len(list))
-	first := map[revision]bool{}
+	first := map[revision]int{}
 	i := h.inspector.Load()
 	deadline := time.Now().Add(h.batchTime)
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for n, x := range list {
 		key := revision{string(x.GetId()), x.GetRevision()}
-		again := first[key]
-		first[key] = true
+		twin, again := first[key]
+		if !again {
+			first[key], twin = n, n
+		}
 		group.Go(func() error {
 			if groupCtx.Err() != nil {
 				return groupCtx.Err()
@@ -103,18 +108,21 @@ func (h *handler) Inspect(ctx context.Context, req *processorv1.InspectRequest) 
 			} else {
 				out[n] = h.judgeSafely(i, x, again)
 			}
+			out[n].twin = twin
 			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, status.Error(codes.Unavailable, "the caller went away before all was judged: send the batch again")
 	}
-	if err := h.commit(ctx, out); err != nil {
-		h.counters.CommitFailures.Add(1)
-		return nil, status.Errorf(codes.Unavailable, "hits could not be kept, send the batch again: %v", err)
-	}
+	kept := h.commit(ctx, out)
 	res := &processorv1.InspectResponse{Summaries: make([]*processorv1.Summary, len(out))}
 	for n := range out {
+		if !kept && out[out[n].twin].needsKeeping() {
+			res.NotKept = append(res.NotKept, uint32(n))
+			res.Summaries[n] = &processorv1.Summary{}
+			continue
+		}
 		h.settle(out[n])
 		res.Summaries[n] = out[n].summary
 	}
@@ -190,6 +198,7 @@ func (h *handler) outcome(i *Inspector, x *trafficv1.Exchange, past report.Past)
 		// Not known here: another replica may have found hits.
 		j.outcome = &detectionv1.OutcomeUpdate{
 			ExchangeId: x.GetId(), Revision: x.GetRevision(), Outcome: o, Status: x.GetResponse().GetStatus(),
+			BodySize: x.GetRequest().GetBodySize(), ResponseSize: x.GetResponse().GetBodySize(),
 		}
 	}
 	if !x.GetResumed() && x.GetResponse().GetStatus() != 0 {
@@ -198,8 +207,12 @@ func (h *handler) outcome(i *Inspector, x *trafficv1.Exchange, past report.Past)
 	return j
 }
 
-// commit has the batch's hits kept; a batch without any costs no call.
-func (h *handler) commit(ctx context.Context, out []judged) error {
+// needsKeeping: the journal must have something of it before it counts as judged.
+func (j judged) needsKeeping() bool { return len(j.hits) > 0 || j.outcome != nil }
+
+// commit has the batch's hits kept, and tells whether they are; a batch without any costs no call. While the journal is known
+// to be away nothing waits for it: the answer says what was not kept, and the rest of the batch goes on.
+func (h *handler) commit(ctx context.Context, out []judged) bool {
 	req := &cloudsyncv1.CommitRequest{}
 	for _, j := range out {
 		req.Hits = append(req.Hits, j.hits...)
@@ -208,18 +221,23 @@ func (h *handler) commit(ctx context.Context, out []judged) error {
 		}
 	}
 	if len(req.GetHits()) == 0 && len(req.GetOutcomes()) == 0 {
-		return nil
+		return true
+	}
+	if !h.gate.Open() {
+		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
 	if _, err := h.journal.Commit(ctx, req); err != nil {
-		return err
+		h.counters.CommitFailures.Add(1)
+		h.gate.Failed(err)
+		return false
 	}
 	h.counters.Outcomes.Add(int64(len(req.GetOutcomes())))
 	for _, hit := range req.GetHits() {
 		h.counters.Hit(hit.GetType())
 	}
-	return nil
+	return true
 }
 
 // settle remembers what was judged, and lets the inventory and the owner of the client know, once each.

@@ -51,6 +51,7 @@ type Service struct {
 	ops       *opsport.Server
 	handler   *handler
 	observer  *report.Observer
+	gate      *report.Gate
 	tracker   *behaviour.Tracker
 	facts     *report.Facts
 	keeper    *report.Keeper
@@ -109,7 +110,8 @@ func (s *Service) connect() error {
 		return err
 	}
 	s.observer = report.NewObserver(inventory, s.cfg.Observations.Items, int64(s.cfg.Observations.Bytes), s.counters, s.losses, s.deps.Log)
-	s.handler = newHandler(journal, s.cfg.CommitTimeout.Duration(), s.cfg.BatchTime.Duration(), s.observer, s.facts, s.counters, s.losses)
+	s.gate = report.NewGate(journal, s.cfg.CommitTimeout.Duration(), s.deps.Log)
+	s.handler = newHandler(journal, s.gate, s.cfg.CommitTimeout.Duration(), s.cfg.BatchTime.Duration(), s.observer, s.facts, s.counters, s.losses)
 	s.watcher = policy.NewWatcher(policy.WatcherDeps{
 		Client: cloudsyncv1.NewPolicyServiceClient(journal), Part: "processor", Apply: s.obey, Log: s.deps.Log,
 	})
@@ -189,7 +191,7 @@ func (s *Service) Run(ctx context.Context) error {
 	s.compiled.Store(true)
 	tasks := []app.Task{
 		{Name: "rpc", Run: s.server.Run}, {Name: "ops", Run: s.ops.Run},
-		{Name: "observations", Run: s.observer.Run}, {Name: "status", Run: s.status.Run},
+		{Name: "observations", Run: s.observer.Run}, {Name: "journal", Run: s.gate.Run}, {Name: "status", Run: s.status.Run},
 		{Name: "facts", Run: s.facts.Run}, {Name: "behaviour hits", Run: s.keeper.Run}, {Name: "policy", Run: s.watcher.Run},
 	}
 	if s.ownTLS {

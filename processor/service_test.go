@@ -42,6 +42,7 @@ type journal struct {
 	cloudsyncv1.UnimplementedStatusServiceServer
 	mu       sync.Mutex
 	fails    error
+	tried    int
 	hits     []*detectionv1.Hit
 	outcomes []*detectionv1.OutcomeUpdate
 	parts    chan *statusv1.PartStatus
@@ -66,12 +67,19 @@ func (j *journal) Watch(_ *cloudsyncv1.WatchRequest, stream grpc.ServerStreaming
 func (j *journal) Commit(_ context.Context, r *cloudsyncv1.CommitRequest) (*cloudsyncv1.CommitResponse, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.tried++
 	if j.fails != nil {
 		return nil, j.fails
 	}
 	j.hits = append(j.hits, r.GetHits()...)
 	j.outcomes = append(j.outcomes, r.GetOutcomes()...)
 	return &cloudsyncv1.CommitResponse{}, nil
+}
+
+func (j *journal) commits() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.tried
 }
 
 func (j *journal) Report(_ context.Context, r *cloudsyncv1.ReportRequest) (*cloudsyncv1.ReportResponse, error) {
@@ -300,12 +308,24 @@ func TestWithoutAJournalNothingIsPromised(t *testing.T) {
 	client := r.dial(t, "aggregator")
 	r.journal.fail(status.Error(codes.Internal, "disk full"))
 	bad := numbered(1, exchange("GET", "/etc/passwd", nil, nil))
-	_, err := client.Inspect(t.Context(), batch(bad))
-	require.Equal(t, codes.Unavailable, status.Code(err), "%v", err)
+	fine := numbered(3, exchange("GET", "/orders/3", nil, nil))
+	res, err := client.Inspect(t.Context(), batch(bad, fine, bad))
+	require.NoError(t, err)
+	require.Equal(t, []uint32{0, 2}, res.GetNotKept(), "and what has no hits is judged")
+	require.Empty(t, res.GetSummaries()[0].GetHits(), "nothing is said of what does not stand")
+	require.Equal(t, fine.GetId(), res.GetSummaries()[1].GetExchangeId())
+	require.Equal(t, fine.GetId(), (<-r.inventory.seen).GetExchangeId())
+	commits := r.journal.commits()
+	res, err = client.Inspect(t.Context(), batch(bad))
+	require.NoError(t, err)
+	require.Equal(t, []uint32{0}, res.GetNotKept())
+	require.LessOrEqual(t, r.journal.commits()-commits, 1, "no call waits for a journal that is known to be away; one knocks")
 
 	r.journal.fail(nil)
-	res, err := client.Inspect(t.Context(), batch(bad))
+	require.Eventually(t, r.service.gate.Open, 10*time.Second, 10*time.Millisecond, "the journal is back")
+	res, err = client.Inspect(t.Context(), batch(bad))
 	require.NoError(t, err)
+	require.Empty(t, res.GetNotKept())
 	require.False(t, res.GetSummaries()[0].GetDuplicate(), "a batch that failed was not judged")
 	require.Len(t, res.GetSummaries()[0].GetHits(), 1)
 	hits, _ := r.journal.kept()

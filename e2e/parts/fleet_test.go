@@ -218,7 +218,8 @@ instance: "{name}"
 inspect: {hash_key: %s}
 cloudsync: {address: "%s:7415"}
 apidiscovery: {address: "%s:7414"}
-`, cluster, hashKey, f.cloudsync.host.address, f.apidiscovery.host.address), leaf{})
+behaviour: {peers: {address: "%s"}}
+`, cluster, hashKey, f.cloudsync.host.address, f.apidiscovery.host.address, peers), leaf{})
 		f.processor = append(f.processor, p)
 	}
 	for _, name := range []string{"aggregator-1", "aggregator-2"} {

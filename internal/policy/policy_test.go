@@ -161,8 +161,28 @@ func TestWatcherKeepsTheOldOneWhenANewOneIsRefused(t *testing.T) {
 		sequence, refused := w.State()
 		require.Equal(t, uint64(1), sequence)
 		require.Contains(t, refused, "lower")
+		cancel()
+		require.NoError(t, <-done)
 		require.Equal(t, []uint64{1, 2}, applied, "the lower one is not tried, the refused one not twice")
 		require.Equal(t, []uint64{0, 1, 2, 2, 2}, l.have)
+	})
+}
+
+func TestAnotherConsoleBeginsAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, private := keys(t)
+		manifest, blobs, err := policy.Seal(&policyv1.Manifest{Sequence: 1, Organisation: "another"}, some)
+		require.NoError(t, err)
+		l := &lane{bundles: []*policyv1.Bundle{sealed(t, 7, some, private), {Manifest: manifest, Blobs: blobs}}}
+		w := policy.NewWatcher(policy.WatcherDeps{Client: l, Part: "agent", Log: testkit.Quiet(), Apply: func(policy.Policy) error { return nil }})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- w.Run(ctx) }()
+		<-time.After(time.Minute) // the bubble's clock
+		sequence, refused := w.State()
+		require.Equal(t, uint64(1), sequence)
+		require.Empty(t, refused)
 		cancel()
 		require.NoError(t, <-done)
 	})

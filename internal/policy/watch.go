@@ -40,9 +40,10 @@ type Watcher struct {
 
 	mu       sync.Mutex
 	sequence uint64
-	// tried is the newest that was looked at, obeyed or not.
-	tried   uint64
-	refused string
+	// tried is the newest that was looked at, obeyed or not; sequences are of one organisation.
+	tried        uint64
+	organisation string
+	refused      string
 }
 
 // NewWatcher makes a watcher that does nothing until Run.
@@ -100,6 +101,10 @@ func (w *Watcher) take(b *policyv1.Bundle) {
 	p, err := Content(b)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if err == nil && p.Organisation != w.organisation {
+		// The installation was registered with another console.
+		w.organisation, w.tried = p.Organisation, 0
+	}
 	switch {
 	case err == nil && p.Sequence == w.tried:
 		return

@@ -1,6 +1,8 @@
 package group
 
 import (
+	"cmp"
+
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -60,6 +62,7 @@ func SetOutcome(r *Record, u *detectionv1.OutcomeUpdate) bool {
 func ownOutcome(r *Record, h *detectionv1.Hit) bool {
 	return SetOutcome(r, &detectionv1.OutcomeUpdate{
 		ExchangeId: h.GetExchangeId(), Revision: h.GetRevision(), Outcome: h.GetOutcome(), Status: h.GetRequest().GetStatus(),
+		BodySize: h.GetRequest().GetBodySize(), ResponseSize: h.GetRequest().GetResponseSize(),
 	})
 }
 
@@ -69,8 +72,10 @@ func Hit(r *Record) *detectionv1.Hit {
 	if len(r.GetOutcomes()) > 0 {
 		u := r.GetOutcomes()[0]
 		h.Outcome = u.GetOutcome()
-		if h.Request != nil && u.GetStatus() != 0 {
-			h.Request.Status = u.GetStatus()
+		if r := h.GetRequest(); r != nil {
+			// What a later word leaves out is as it was.
+			r.Status = cmp.Or(u.GetStatus(), r.GetStatus())
+			r.BodySize, r.ResponseSize = cmp.Or(u.GetBodySize(), r.GetBodySize()), cmp.Or(u.GetResponseSize(), r.GetResponseSize())
 		}
 	}
 	return h

@@ -29,6 +29,7 @@ func (v *View) Summary(x *trafficv1.Exchange) *detectionv1.RequestSummary {
 		Path:      text(Text(path.bytes()[r.PathStart:r.PathStart+len(r.Path)]), longestPath),
 		Host:      text(host, 256),
 		Status:    x.GetResponse().GetStatus(),
+		BodySize:  x.GetRequest().GetBodySize(), ResponseSize: x.GetResponse().GetBodySize(),
 		Client:    x.GetClient(),
 		Peer:      x.GetConnection().GetPeer(),
 		Workload:  x.GetWorkload(),
