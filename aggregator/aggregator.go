@@ -55,6 +55,7 @@ type Service struct {
 	router    *route.Router
 	clients   *clientaddr.Resolver
 	hub       *tail.Hub
+	recall    *tail.Recall
 	policy    *policy.Watcher
 	status    *status.Status
 	conns     []*grpc.ClientConn
@@ -65,7 +66,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Service{cfg: cfg, deps: deps, ownTLS: deps.TLS == nil, hub: tail.NewHub()}
+	s := &Service{cfg: cfg, deps: deps, ownTLS: deps.TLS == nil, hub: tail.NewHub(), recall: tail.NewRecall()}
 	var err error
 	if s.telemetry, err = telemetry.New("aggregator", telemetry.Version()); err != nil {
 		return nil, fmt.Errorf("starting telemetry: %w", err)
@@ -114,7 +115,7 @@ func (s *Service) connect() error {
 	}
 	s.conns = append(s.conns, cloudsync)
 	s.router = route.New(route.Deps{
-		Processor: processorv1.NewInspectServiceClient(processor), Judged: s.hub.Publish, Log: s.deps.Log, Losses: s.losses,
+		Processor: processorv1.NewInspectServiceClient(processor), Judged: s.show, Log: s.deps.Log, Losses: s.losses,
 	})
 	if s.clients, err = clientaddr.New(s.cfg.TrustedProxies, s.cfg.ForwardedHeaders); err != nil {
 		return fmt.Errorf("forwarded_headers: %w", err)
@@ -173,6 +174,12 @@ func (s *Service) close() {
 		_ = c.Close()
 	}
 	_ = s.telemetry.Shutdown(context.WithoutCancel(context.Background()))
+}
+
+// show gives summaries to whoever watches, with what was found out about their exchanges before.
+func (s *Service) show(list []*processorv1.Summary) {
+	s.recall.Complete(list)
+	s.hub.Publish(list)
 }
 
 // Ready says why the service cannot take exchanges.

@@ -181,6 +181,7 @@ func (h *handler) recall(i *Inspector, x *trafficv1.Exchange, past report.Past) 
 	s := i.brief(x)
 	s.Hits, s.Complete, s.WhyIncomplete = past.Hits, past.Complete, past.WhyIncomplete
 	if !past.Judged {
+		s.JudgedElsewhere = true
 		s.WhyIncomplete = "judged in an earlier revision, by another replica or longer ago"
 	}
 	if s.GetRequest().GetTraceId() == "" {

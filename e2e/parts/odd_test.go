@@ -136,7 +136,7 @@ func TestRevisions(t *testing.T) {
 			chunk := func(text string) { write(conn, fmt.Sprintf("%x\r\n%s\r\n", len(text), text)) }
 			chunk("first=nothing&")
 			<-time.After(1500 * time.Millisecond) // long after the first revision
-			chunk("n" + id[:20] + "=" + sqli + "&")
+			chunk(attackPoint(id) + "=" + sqli + "&")
 			sent()
 			for range 20 {
 				chunk("more=" + strings.Repeat("x", 100) + "&")

@@ -56,7 +56,7 @@ func nonce() string {
 }
 
 // attackPoint is the query parameter that holds the attack of a nonce.
-func attackPoint(nonce string) string { return "n" + nonce[:20] }
+func attackPoint(nonce string) string { return "n" + nonce[:16] }
 
 // run sends requests at a rate over some connections until ctx ends or n are sent; 0 = as long as ctx.
 func (l *load) run(ctx context.Context, perSecond, connections, n int) {

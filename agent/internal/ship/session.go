@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -20,6 +21,9 @@ type mirrorStream interface {
 	CloseSend() error
 }
 
+// beatsPerIdle is how many heartbeats a busy agent sends in the time of one of an idle agent.
+const beatsPerIdle = 10
+
 // session is one stream's life.
 type session struct {
 	*Shipper
@@ -27,6 +31,8 @@ type session struct {
 	// received is closed when nothing more comes; broken says why.
 	received chan struct{}
 	broken   error
+	// news: something was acknowledged since the last heartbeat.
+	news atomic.Bool
 }
 
 // session opens a stream and serves it. Nil: it was renewed.
@@ -73,6 +79,7 @@ func (t *session) receive() {
 			t.mu.Lock()
 			t.buffer.acknowledge(ack.GetSequence(), int(ack.GetRefused()))
 			t.mu.Unlock()
+			t.news.Store(true)
 			t.notify()
 		}
 		if policy := message.GetPolicy(); policy != nil {
@@ -96,12 +103,13 @@ func (t *session) play(ctx context.Context) error {
 	}
 	renew := time.NewTimer(t.cfg.Renew*4/5 + rand.N(t.cfg.Renew*2/5))
 	defer renew.Stop()
-	status, beat := time.NewTicker(t.cfg.StatusEvery), time.NewTicker(t.cfg.HeartbeatEvery)
+	status, beat := time.NewTicker(t.cfg.StatusEvery), time.NewTicker(t.cfg.HeartbeatEvery/beatsPerIdle)
 	defer status.Stop()
 	defer beat.Stop()
 	linger := time.NewTimer(0)
 	defer linger.Stop()
 	var armed bool
+	quiet := 0
 	for {
 		var err error
 		select {
@@ -114,7 +122,10 @@ func (t *session) play(ctx context.Context) error {
 		case <-status.C:
 			err = t.report()
 		case <-beat.C:
-			err = t.heartbeat()
+			if quiet++; t.news.Swap(false) || quiet >= beatsPerIdle {
+				quiet = 0
+				err = t.heartbeat()
+			}
 		case <-t.wake:
 			if !armed {
 				linger.Reset(t.cfg.Linger)

@@ -30,7 +30,8 @@ type Config struct {
 	Renew time.Duration
 	// StatusEvery is the rhythm of the status lane.
 	StatusEvery time.Duration
-	// HeartbeatEvery is how often the aggregator learns up to when all is acknowledged.
+	// HeartbeatEvery is how often the aggregator learns up to when all is acknowledged; while exchanges are, ten times as often: a
+	// blind interval begins where the last word was.
 	HeartbeatEvery time.Duration
 	// Drain bounds the wait for acknowledgements at the end of a stream, and of the agent.
 	Drain time.Duration

@@ -25,11 +25,11 @@ func (v *View) Summary(x *trafficv1.Exchange) *detectionv1.RequestSummary {
 	path := &cover{src: r.Target}
 	v.coverPath(path)
 	return &detectionv1.RequestSummary{
-		Method:    text(r.Method, 64),
-		Path:      text(Text(path.bytes()[r.PathStart:r.PathStart+len(r.Path)]), longestPath),
-		Host:      text(host, 256),
-		Status:    x.GetResponse().GetStatus(),
-		BodySize:  x.GetRequest().GetBodySize(), ResponseSize: x.GetResponse().GetBodySize(),
+		Method:   text(r.Method, 64),
+		Path:     text(Text(path.bytes()[r.PathStart:r.PathStart+len(r.Path)]), longestPath),
+		Host:     text(host, 256),
+		Status:   x.GetResponse().GetStatus(),
+		BodySize: x.GetRequest().GetBodySize(), ResponseSize: x.GetResponse().GetBodySize(),
 		Client:    x.GetClient(),
 		Peer:      x.GetConnection().GetPeer(),
 		Workload:  x.GetWorkload(),

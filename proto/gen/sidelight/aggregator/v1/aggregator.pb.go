@@ -227,7 +227,7 @@ func (x *Hello) GetStartedAt() *timestamppb.Timestamp {
 	return nil
 }
 
-// Heartbeat comes every second, and whenever an agent stops.
+// Heartbeat comes every second, ten times as often while exchanges are acknowledged, and whenever an agent stops.
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Every exchange that began earlier, on the agent's monotonic clock, is acknowledged.

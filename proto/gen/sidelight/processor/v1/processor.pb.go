@@ -137,10 +137,13 @@ type Summary struct {
 	WhyIncomplete string                 `protobuf:"bytes,6,opt,name=why_incomplete,json=whyIncomplete,proto3" json:"why_incomplete,omitempty"`
 	ObservedAt    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=observed_at,json=observedAt,proto3" json:"observed_at,omitempty"`
 	// The revision had been seen in the last 60 s: nothing was counted again.
-	Duplicate     bool     `protobuf:"varint,8,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
-	Phase         v1.Phase `protobuf:"varint,9,opt,name=phase,proto3,enum=sidelight.traffic.v1.Phase" json:"phase,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Duplicate bool     `protobuf:"varint,8,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
+	Phase     v1.Phase `protobuf:"varint,9,opt,name=phase,proto3,enum=sidelight.traffic.v1.Phase" json:"phase,omitempty"`
+	// The request was judged in an earlier revision, by another replica or longer ago: what is said of hits, completeness and
+	// trace is not known here.
+	JudgedElsewhere bool `protobuf:"varint,10,opt,name=judged_elsewhere,json=judgedElsewhere,proto3" json:"judged_elsewhere,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Summary) Reset() {
@@ -234,6 +237,13 @@ func (x *Summary) GetPhase() v1.Phase {
 		return x.Phase
 	}
 	return v1.Phase(0)
+}
+
+func (x *Summary) GetJudgedElsewhere() bool {
+	if x != nil {
+		return x.JudgedElsewhere
+	}
+	return false
 }
 
 type SummaryHit struct {
@@ -377,7 +387,7 @@ const file_sidelight_processor_v1_processor_proto_rawDesc = "" +
 	"\texchanges\x18\x01 \x03(\v2\x1e.sidelight.traffic.v1.ExchangeR\texchanges\"k\n" +
 	"\x0fInspectResponse\x12=\n" +
 	"\tsummaries\x18\x01 \x03(\v2\x1f.sidelight.processor.v1.SummaryR\tsummaries\x12\x19\n" +
-	"\bnot_kept\x18\x02 \x03(\rR\anotKept\"\x91\x03\n" +
+	"\bnot_kept\x18\x02 \x03(\rR\anotKept\"\xbc\x03\n" +
 	"\aSummary\x12\x1f\n" +
 	"\vexchange_id\x18\x01 \x01(\fR\n" +
 	"exchangeId\x12\x1a\n" +
@@ -389,7 +399,9 @@ const file_sidelight_processor_v1_processor_proto_rawDesc = "" +
 	"\vobserved_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"observedAt\x12\x1c\n" +
 	"\tduplicate\x18\b \x01(\bR\tduplicate\x121\n" +
-	"\x05phase\x18\t \x01(\x0e2\x1b.sidelight.traffic.v1.PhaseR\x05phase\"6\n" +
+	"\x05phase\x18\t \x01(\x0e2\x1b.sidelight.traffic.v1.PhaseR\x05phase\x12)\n" +
+	"\x10judged_elsewhere\x18\n" +
+	" \x01(\bR\x0fjudgedElsewhere\"6\n" +
 	"\n" +
 	"SummaryHit\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x14\n" +
