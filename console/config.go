@@ -18,6 +18,7 @@ type Config struct {
 	UI       UIConfig       `yaml:"ui"`
 	Uplink   UplinkConfig   `yaml:"uplink"`
 	Database pg.Config      `yaml:"database"`
+	Signer   SignerAt       `yaml:"signer"`
 	// BootstrapToken is a token that exists from the start, so that an installation can be set up together with its
 	// console. A changed value replaces the old one; installations made with it go on.
 	BootstrapToken config.Secret `yaml:"bootstrap_token"`
@@ -39,6 +40,12 @@ type UplinkConfig struct {
 	Listen string `yaml:"listen"`
 	Cert   string `yaml:"cert"`
 	Key    string `yaml:"key"`
+}
+
+// SignerAt says where the signer is, the process beside this one that has the policy key.
+type SignerAt struct {
+	// Socket is its path. Without a signer no policy can be published, and a new console can register no installation.
+	Socket string `yaml:"socket"`
 }
 
 // shortestToken keeps guessable bootstrap tokens out.

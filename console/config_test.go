@@ -36,3 +36,19 @@ func TestNewRefuses(t *testing.T) {
 	_, err := New(DefaultConfig(), Deps{})
 	require.ErrorContains(t, err, "ui.cert")
 }
+
+func TestSignerConfig(t *testing.T) {
+	t.Parallel()
+	c := DefaultSignerConfig()
+	err := c.Validate()
+	for _, want := range []string{"socket is empty", "data_dir is empty", "allow_uid is -1"} {
+		require.ErrorContains(t, err, want)
+	}
+	require.NoError(t, config.Decode("f.yaml", []byte("{socket: /run/signer.sock, data_dir: /var/lib/signer, allow_uid: 0}"), &c))
+	require.NoError(t, c.Validate())
+	require.ErrorContains(t, config.Decode("f.yaml", []byte("uid: 1\n"), &c), "f.yaml:1:")
+	_, err = NewSigner(DefaultSignerConfig(), SignerDeps{})
+	require.ErrorContains(t, err, "socket")
+	_, err = NewSigner(c, SignerDeps{})
+	require.ErrorContains(t, err, "needs Log")
+}

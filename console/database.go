@@ -9,8 +9,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/sidelight/sidelight/console/internal/changes"
+	"github.com/sidelight/sidelight/console/internal/coverage"
 	"github.com/sidelight/sidelight/console/internal/installations"
 	"github.com/sidelight/sidelight/console/internal/people"
+	"github.com/sidelight/sidelight/console/internal/policy"
+	"github.com/sidelight/sidelight/console/internal/signer"
 	"github.com/sidelight/sidelight/console/internal/store"
 	"github.com/sidelight/sidelight/console/migrations"
 	"github.com/sidelight/sidelight/internal/app"
@@ -40,13 +43,16 @@ func (s *Service) work(ctx context.Context, d *database) error {
 	}
 	d.pool = pool
 	db := store.New(pool)
-	registry := installations.New(db, s.deps.Log, s.deps.now)
+	signs := signer.NewClient(s.cfg.Signer.Socket)
+	registry := installations.New(db, signs, s.deps.Log, s.deps.now)
 	sessions := people.New(db, s.deps.Log, s.counted, s.deps.now)
 	if err := s.prepare(ctx, registry, sessions); err != nil {
 		return err
 	}
 	hub := changes.New(db, s.deps.Log)
-	ui, err := s.uiHandler(db, registry, sessions, hub)
+	keeper := policy.New(db, signs, s.deps.Log, s.deps.now)
+	covered := coverage.New(db, s.deps.Log, s.deps.now)
+	ui, err := s.uiHandler(db, handlers{registry, sessions, hub, keeper, covered})
 	if err != nil {
 		return err
 	}
@@ -59,13 +65,13 @@ func (s *Service) work(ctx context.Context, d *database) error {
 			case <-hub.Listening():
 			}
 			s.uiDoor.Open(ui)
-			s.uplinkDoor.Open(s.uplinkHandler(db, registry, hub))
+			s.uplinkDoor.Open(s.uplinkHandler(db, registry, keeper, hub))
 			s.database.Store(db)
 			s.deps.Log.InfoContext(ctx, "console is open", "ui", s.UIAddr(), "uplink", s.UplinkAddr())
 			<-ctx.Done()
 			return nil
 		}},
-		app.Task{Name: "sweep", Run: func(ctx context.Context) error { return s.sweep(ctx, registry.Sweep, sessions.Sweep) }},
+		app.Task{Name: "sweep", Run: func(ctx context.Context) error { return s.sweep(ctx, registry.Sweep, sessions.Sweep, covered.Sweep) }},
 	)
 }
 

@@ -44,7 +44,7 @@ const (
 
 // harness is a console with a real database behind real TLS.
 type harness struct {
-	t       *testing.T
+	t       testing.TB
 	pool    *pgxpool.Pool
 	cfg     Config
 	service *Service
@@ -53,8 +53,13 @@ type harness struct {
 	secret string
 	// ahead moves the console's clock.
 	ahead *atomic.Int64
-	roots *x509.CertPool
-	stop  func()
+	// frozen is where it stands, 0 while it goes.
+	frozen atomic.Int64
+	roots  *x509.CertPool
+	stop   func()
+
+	signerDir  string
+	stopSigner func()
 }
 
 // logbook is a log that tests read while it is written.
@@ -76,7 +81,7 @@ func (l *logbook) String() string {
 }
 
 // start gives a running console on an empty database.
-func start(t *testing.T) *harness {
+func start(t testing.TB) *harness {
 	t.Helper()
 	schema := migrations.Schema()
 	pool := pgtest.Pool(t, schema.Migrations, schema.Dir, schema.Name)
@@ -87,7 +92,7 @@ func start(t *testing.T) *harness {
 	return h
 }
 
-func newHarness(t *testing.T, dsn string) *harness {
+func newHarness(t testing.TB, dsn string) *harness {
 	t.Helper()
 	h := &harness{t: t, logs: &logbook{}, ahead: &atomic.Int64{}, roots: x509.NewCertPool()}
 	cert, key := selfSigned(t)
@@ -99,7 +104,32 @@ func newHarness(t *testing.T, dsn string) *harness {
 	h.cfg.UI.Listen, h.cfg.Uplink.Listen = "127.0.0.1:0", "127.0.0.1:0"
 	h.cfg.Database.DSN = config.Secret(dsn)
 	h.cfg.BootstrapToken = bootstrap
+	// A path of a test's own directory can be too long for a socket.
+	dir, err := os.MkdirTemp("", "signer") //nolint:usetesting // its path would be too long for a socket
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	h.signerDir = dir
+	h.cfg.Signer.Socket = filepath.Join(dir, "sock")
+	h.startSigner()
 	return h
+}
+
+// startSigner runs the signer; stopSigner ends it before the test does.
+func (h *harness) startSigner() {
+	h.t.Helper()
+	cfg := DefaultSignerConfig()
+	cfg.Socket, cfg.DataDir, cfg.AllowUID = h.cfg.Signer.Socket, h.signerDir, os.Getuid()
+	s, err := NewSigner(cfg, SignerDeps{Log: slog.New(slog.NewTextHandler(h.logs, nil))})
+	require.NoError(h.t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	h.stopSigner = sync.OnceFunc(func() {
+		cancel()
+		require.NoError(h.t, <-ended)
+	})
+	h.t.Cleanup(h.stopSigner)
+	require.Eventually(h.t, func() bool { return s.Ready() == nil }, 10*time.Second, time.Millisecond)
 }
 
 // run starts a console with the harness' configuration; a second call is a restart.
@@ -117,7 +147,7 @@ func (h *harness) run() {
 		Log:        slog.New(slog.NewTextHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		UIListener: l, UplinkListener: u,
 		AdminSecret: func(secret string) { h.secret = secret },
-		now:         func() time.Time { return time.Now().Add(time.Duration(h.ahead.Load())) },
+		now:         h.now,
 	})
 	require.NoError(h.t, err)
 	h.service = s
@@ -129,6 +159,17 @@ func (h *harness) run() {
 		require.NoError(h.t, <-ended)
 	})
 	h.t.Cleanup(func() { h.stop() })
+}
+
+// freeze stops the console's clock, for what counts within a time and shall not depend on how busy this machine is.
+func (h *harness) freeze() { h.frozen.Store(time.Now().UnixNano()) }
+
+func (h *harness) now() time.Time {
+	base := time.Now()
+	if at := h.frozen.Load(); at != 0 {
+		base = time.Unix(0, at)
+	}
+	return base.Add(time.Duration(h.ahead.Load()))
 }
 
 // waitOpen waits until the console is ready. It also makes h.secret visible to the test.
@@ -154,6 +195,8 @@ type browser struct {
 	attacks       consolev1connect.AttackServiceClient
 	endpoints     consolev1connect.EndpointServiceClient
 	installations consolev1connect.InstallationServiceClient
+	coverage      consolev1connect.CoverageServiceClient
+	policy        consolev1connect.PolicyServiceClient
 }
 
 func (h *harness) browser() *browser {
@@ -168,6 +211,8 @@ func (h *harness) browser() *browser {
 		attacks:       consolev1connect.NewAttackServiceClient(c, base),
 		endpoints:     consolev1connect.NewEndpointServiceClient(c, base),
 		installations: consolev1connect.NewInstallationServiceClient(c, base),
+		coverage:      consolev1connect.NewCoverageServiceClient(c, base),
+		policy:        consolev1connect.NewPolicyServiceClient(c, base),
 	}
 }
 
@@ -179,8 +224,15 @@ func (b *browser) login(ctx context.Context, user, secret string) (*consolev1.Lo
 	return res.Msg, nil
 }
 
+// change replaces a one-time secret.
 func (b *browser) change(ctx context.Context, password string) error {
-	_, err := b.sessions.ChangePassword(ctx, connect.NewRequest(&consolev1.ChangePasswordRequest{NewPassword: password}))
+	return b.changeFrom(ctx, "", password)
+}
+
+func (b *browser) changeFrom(ctx context.Context, current, password string) error {
+	_, err := b.sessions.ChangePassword(ctx, connect.NewRequest(&consolev1.ChangePasswordRequest{
+		NewPassword: password, CurrentPassword: current,
+	}))
 	return err
 }
 
@@ -209,6 +261,8 @@ type cluster struct {
 	id     string
 	key    ed25519.PrivateKey
 	access string
+	// policyKey was pinned at registration.
+	policyKey ed25519.PublicKey
 }
 
 func (h *harness) uplink() consolev1connect.UplinkServiceClient {
@@ -217,17 +271,33 @@ func (h *harness) uplink() consolev1connect.UplinkServiceClient {
 }
 
 // register makes an installation with the token of the configuration.
-func (h *harness) register(name string) *cluster {
+func (h *harness) register(name string) *cluster { return h.registerWith(bootstrap, name) }
+
+func (h *harness) registerWith(token, name string) *cluster {
 	h.t.Helper()
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	require.NoError(h.t, err)
-	c := &cluster{client: h.uplink(), name: name, key: private}
-	res, err := c.client.Register(h.t.Context(), connect.NewRequest(&consolev1.RegisterRequest{
-		Token: bootstrap, Cluster: name, Version: "test", PublicKey: public,
-	}))
-	require.NoError(h.t, err)
-	c.id, c.access = res.Msg.GetInstallation(), res.Msg.GetAccessToken()
+	c := h.stranger(name)
+	require.NoError(h.t, c.register(h.t.Context(), token))
 	return c
+}
+
+// stranger has a key and is not registered.
+func (h *harness) stranger(name string) *cluster {
+	h.t.Helper()
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(h.t, err)
+	return &cluster{client: h.uplink(), name: name, key: private}
+}
+
+// register uses the cluster's key, again or for the first time.
+func (c *cluster) register(ctx context.Context, token string) error {
+	public, _ := c.key.Public().(ed25519.PublicKey)
+	res, err := c.client.Register(ctx, connect.NewRequest(&consolev1.RegisterRequest{
+		Token: token, Cluster: c.name, Version: "test", PublicKey: public,
+	}))
+	if err == nil {
+		c.id, c.access, c.policyKey = res.Msg.GetInstallation(), res.Msg.GetAccessToken(), res.Msg.GetPolicyKey()
+	}
+	return err
 }
 
 func (c *cluster) upload(ctx context.Context, m *consolev1.UploadRequest) error {
@@ -254,7 +324,7 @@ func requireCode(t *testing.T, want connect.Code, err error) {
 	require.Equal(t, want, connect.CodeOf(err), err.Error())
 }
 
-func selfSigned(t *testing.T) (cert, key string) {
+func selfSigned(t testing.TB) (cert, key string) {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)

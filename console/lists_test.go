@@ -113,23 +113,31 @@ func TestEndpointsInPages(t *testing.T) {
 	require.Equal(t, "e1", res.Msg.GetEndpoint().GetAliasOf())
 }
 
-func TestOrganisationsAreApart(t *testing.T) {
+// A late hit joined two attacks: one of them is no longer shown, and whoever asks for it gets the other.
+func TestMergedAttacksAreHidden(t *testing.T) {
 	t.Parallel()
 	h := start(t)
-	b := h.signedIn()
-	_, err := h.pool.Exec(t.Context(), `insert into console.organisations values (2, 'other')`)
-	require.NoError(t, err)
-	require.NoError(t, h.register("east").upload(t.Context(), &consolev1.UploadRequest{
-		Attacks:   []*detectionv1.Attack{attack("a", 1, noon)},
-		Endpoints: []*inventoryv1.EndpointDelta{endpoint("e", "/", 1)},
-	}))
-	for _, table := range []string{"attacks", "endpoints"} {
-		_, err := h.pool.Exec(t.Context(), "update console."+table+" set org_id = 2")
-		require.NoError(t, err)
+	ctx, b, c := t.Context(), h.signedIn(), h.register("east")
+	into := func(id, other string) *detectionv1.Attack {
+		a := attack(id, 2, noon)
+		a.HitCount, a.MergedInto = 0, other
+		return a
 	}
-	require.Empty(t, listAttacks(t, b, &consolev1.ListAttacksRequest{}))
-	_, err = b.attacks.GetAttack(t.Context(), connect.NewRequest(&consolev1.GetAttackRequest{Cluster: "east", Id: "a"}))
-	requireCode(t, connect.CodeNotFound, err)
-	_, err = b.endpoints.GetEndpoint(t.Context(), connect.NewRequest(&consolev1.GetEndpointRequest{Cluster: "east", Id: "e"}))
-	requireCode(t, connect.CodeNotFound, err)
+	require.NoError(t, c.upload(ctx, &consolev1.UploadRequest{Attacks: []*detectionv1.Attack{
+		attack("a", 1, noon, "x"), attack("b", 1, noon, "y"), attack("c", 1, noon, "z"),
+	}}))
+	require.Len(t, listAttacks(t, b, &consolev1.ListAttacksRequest{}), 3)
+	require.NoError(t, c.upload(ctx, &consolev1.UploadRequest{Attacks: []*detectionv1.Attack{into("a", "b"), into("b", "c")}}))
+	require.Equal(t, []string{"east/c"}, listAttacks(t, b, &consolev1.ListAttacksRequest{}))
+	for _, id := range []string{"a", "b", "c"} {
+		got := getAttack(t, b, "east", id)
+		require.Equal(t, "c", got.GetId())
+		require.Equal(t, "z", string(got.GetSamples()[0].GetExchangeId()))
+	}
+	// What it went into is not there yet, or never was; and a circle ends.
+	require.NoError(t, c.upload(ctx, &consolev1.UploadRequest{Attacks: []*detectionv1.Attack{
+		into("d", "later"), into("e", "f"), into("f", "e"),
+	}}))
+	require.Equal(t, "d", getAttack(t, b, "east", "d").GetId())
+	require.NotEmpty(t, getAttack(t, b, "east", "e").GetMergedInto())
 }

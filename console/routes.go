@@ -9,11 +9,13 @@ import (
 	"github.com/sidelight/sidelight/console/genconnect/sidelight/console/v1/consolev1connect"
 	"github.com/sidelight/sidelight/console/internal/attacks"
 	"github.com/sidelight/sidelight/console/internal/changes"
+	"github.com/sidelight/sidelight/console/internal/coverage"
 	"github.com/sidelight/sidelight/console/internal/edge"
 	"github.com/sidelight/sidelight/console/internal/guard"
 	"github.com/sidelight/sidelight/console/internal/installations"
 	"github.com/sidelight/sidelight/console/internal/inventory"
 	"github.com/sidelight/sidelight/console/internal/people"
+	"github.com/sidelight/sidelight/console/internal/policy"
 	"github.com/sidelight/sidelight/console/internal/store"
 	"github.com/sidelight/sidelight/console/internal/uplink"
 	"github.com/sidelight/sidelight/console/internal/webui"
@@ -31,7 +33,16 @@ const (
 	uplinkBody = 2 * time.Minute
 )
 
-func (s *Service) uiHandler(db *store.Store, registry *installations.Registry, sessions *people.Service, hub *changes.Hub) (http.Handler, error) {
+// handlers is what answers people.
+type handlers struct {
+	registry *installations.Registry
+	sessions *people.Service
+	hub      *changes.Hub
+	policy   *policy.Keeper
+	coverage *coverage.Service
+}
+
+func (s *Service) uiHandler(db *store.Store, h handlers) (http.Handler, error) {
 	bundle, err := fs.Sub(web.Dist, "dist")
 	if err != nil {
 		return nil, fmt.Errorf("opening the page's bundle: %w", err)
@@ -42,20 +53,22 @@ func (s *Service) uiHandler(db *store.Store, registry *installations.Registry, s
 	}
 	log, options := s.deps.Log, edge.Options(s.deps.Log, maxUIMessage)
 	api := http.NewServeMux()
-	api.Handle(consolev1connect.NewSessionServiceHandler(sessions, options...))
-	api.Handle(consolev1connect.NewAttackServiceHandler(attacks.New(db, hub, log), options...))
+	api.Handle(consolev1connect.NewSessionServiceHandler(h.sessions, options...))
+	api.Handle(consolev1connect.NewAttackServiceHandler(attacks.New(db, h.hub, log), options...))
 	api.Handle(consolev1connect.NewEndpointServiceHandler(inventory.New(db, log), options...))
-	api.Handle(consolev1connect.NewInstallationServiceHandler(installations.NewService(registry, log), options...))
+	api.Handle(consolev1connect.NewInstallationServiceHandler(installations.NewService(h.registry, log), options...))
+	api.Handle(consolev1connect.NewCoverageServiceHandler(h.coverage, options...))
+	api.Handle(consolev1connect.NewPolicyServiceHandler(policy.NewService(h.policy, log), edge.Options(log, policy.MaxMessage)...))
 
 	all := http.NewServeMux()
-	all.Handle(apiPrefix+"/", guard.SameOrigin(http.StripPrefix(apiPrefix, sessions.Gate(api))))
+	all.Handle(apiPrefix+"/", guard.SameOrigin(http.StripPrefix(apiPrefix, h.sessions.Gate(api))))
 	all.Handle("/", page)
 	return edge.Bodies(uiBody, all), nil
 }
 
-func (s *Service) uplinkHandler(db *store.Store, registry *installations.Registry, hub *changes.Hub) http.Handler {
+func (s *Service) uplinkHandler(db *store.Store, registry *installations.Registry, keeper *policy.Keeper, hub *changes.Hub) http.Handler {
 	service := uplink.New(uplink.Deps{
-		Store: db, Registry: registry, Counted: s.counted, Log: s.deps.Log, Now: s.deps.now, Done: hub.Done(),
+		Store: db, Registry: registry, Policy: keeper, Hub: hub, Counted: s.counted, Log: s.deps.Log, Now: s.deps.now,
 	})
 	mux := http.NewServeMux()
 	mux.Handle(consolev1connect.NewUplinkServiceHandler(service, edge.Options(s.deps.Log, uplink.MaxMessage)...))

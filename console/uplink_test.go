@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -17,6 +18,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/sidelight/sidelight/console/internal/installations"
+	"github.com/sidelight/sidelight/console/internal/store"
 	consolev1 "github.com/sidelight/sidelight/proto/gen/sidelight/console/v1"
 	detectionv1 "github.com/sidelight/sidelight/proto/gen/sidelight/detection/v1"
 	inventoryv1 "github.com/sidelight/sidelight/proto/gen/sidelight/inventory/v1"
@@ -178,7 +181,6 @@ func TestRegister(t *testing.T) {
 	old := &cluster{client: client, access: first.GetAccessToken()}
 	require.NoError(t, old.upload(ctx, &consolev1.UploadRequest{}))
 	h.register("east")
-	h.ahead.Add(int64(time.Second))
 	requireCode(t, connect.CodePermissionDenied, old.upload(ctx, &consolev1.UploadRequest{}))
 	list, err := b.installations.ListInstallations(ctx, connect.NewRequest(&consolev1.ListInstallationsRequest{}))
 	require.NoError(t, err)
@@ -227,31 +229,10 @@ func TestAccessTokens(t *testing.T) {
 	}
 }
 
-func TestRevokedTokenCutsOff(t *testing.T) {
-	t.Parallel()
-	h := start(t)
-	ctx, c := t.Context(), h.register("east")
-	require.NoError(t, c.upload(ctx, &consolev1.UploadRequest{}))
-	req := connect.NewRequest(&consolev1.WatchPolicyRequest{})
-	req.Header().Set("Authorization", "Bearer "+c.access)
-	bounded, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	stream, err := c.client.WatchPolicy(bounded, req)
-	require.NoError(t, err)
-	defer func() { _ = stream.Close() }()
-
-	_, err = h.pool.Exec(ctx, "update console.tokens set revoked_at = now(), generation = generation + 1 where token_id = 'bootstrap'")
-	require.NoError(t, err)
-	h.ahead.Add(int64(time.Second))
-	requireCode(t, connect.CodePermissionDenied, c.upload(ctx, &consolev1.UploadRequest{}))
-	requireCode(t, connect.CodePermissionDenied, c.refresh(ctx, time.Now()))
-	require.False(t, stream.Receive(), "an open stream ends too")
-	requireCode(t, connect.CodePermissionDenied, stream.Err())
-}
-
 func TestGuessingTokensIsLimited(t *testing.T) {
 	t.Parallel()
 	h := start(t)
+	h.freeze()
 	client := h.uplink()
 	try := func(token string) error {
 		_, err := client.Register(t.Context(), connect.NewRequest(&consolev1.RegisterRequest{
@@ -265,6 +246,39 @@ func TestGuessingTokensIsLimited(t *testing.T) {
 	requireCode(t, connect.CodeResourceExhausted, try(bootstrap))
 	h.ahead.Add(int64(time.Minute))
 	require.NoError(t, try(bootstrap))
+}
+
+// Somebody who sees a proof on its way, where a proxy ends TLS, cannot use it again.
+func TestProofsAreGoodOnce(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ctx, c := t.Context(), h.register("east")
+	now := time.Now().Truncate(time.Second)
+	require.NoError(t, c.refresh(ctx, now))
+	requireCode(t, connect.CodeAborted, c.refresh(ctx, now))
+	requireCode(t, connect.CodeAborted, c.refresh(ctx, now.Add(time.Millisecond)))
+	require.NoError(t, c.refresh(ctx, now.Add(-time.Second)), "a clock may be set back")
+	require.NoError(t, h.register("west").refresh(ctx, now), "each has its own")
+	results := make(chan error, 5)
+	for range 5 {
+		one := *c
+		go func() { results <- one.refresh(ctx, now.Add(2*time.Second)) }()
+	}
+	good := 0
+	for range 5 {
+		if err := <-results; err == nil {
+			good++
+		} else {
+			requireCode(t, connect.CodeAborted, err)
+		}
+	}
+	require.Equal(t, 1, good)
+
+	later := func() time.Time { return now.Add(time.Hour) }
+	require.NoError(t, installations.New(store.New(h.pool), nil, slog.New(slog.DiscardHandler), later).Sweep(ctx))
+	var left int
+	require.NoError(t, h.pool.QueryRow(ctx, "select count(*) from console.used_proofs").Scan(&left))
+	require.Zero(t, left)
 }
 
 func TestStatusesShowWithTheirInstallation(t *testing.T) {

@@ -149,6 +149,7 @@ func (s *services) console(dsn config.Secret) error {
 	cfg.Database = pg.DefaultConfig()
 	cfg.Database.DSN = dsn
 	cfg.BootstrapToken = s.secrets.uplinkToken
+	cfg.Signer.Socket = l.SignerSocket()
 	service, err := console.New(cfg, console.Deps{
 		Log: s.env.log.With(logkey.Part, "console"), UIListener: s.listeners["console"], UplinkListener: s.listeners["uplink"],
 		AdminSecret: func(secret string) { s.env.report.Report(child.Event{Name: "admin", Secret: secret}) },

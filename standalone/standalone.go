@@ -1,5 +1,5 @@
-// Package standalone runs every part of Sidelight on one host. The launcher keeps the certificate authority and starts
-// two children: the services, as an unprivileged user, and the agent, with the few capabilities that it needs.
+// Package standalone runs every part of Sidelight on one host. The launcher keeps the certificate authority and the policy
+// key, and starts two children: the services, as an unprivileged user, and the agent, with the few capabilities that it needs.
 package standalone
 
 import (
@@ -13,7 +13,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sidelight/sidelight/console"
 	"github.com/sidelight/sidelight/internal/app"
+	"github.com/sidelight/sidelight/internal/logkey"
 	"github.com/sidelight/sidelight/standalone/internal/authority"
 	"github.com/sidelight/sidelight/standalone/internal/child"
 	"github.com/sidelight/sidelight/standalone/internal/layout"
@@ -48,6 +50,7 @@ type Launcher struct {
 	deps      Deps
 	layout    layout.Layout
 	authority *authority.Authority
+	signer    *console.Signer
 
 	mu    sync.Mutex
 	state State
@@ -70,7 +73,22 @@ func New(cfg Config, deps Deps) (*Launcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Launcher{cfg: cfg, deps: deps, layout: l, authority: ca}, nil
+	signs, err := signer(l, deps.Log)
+	if err != nil {
+		return nil, err
+	}
+	return &Launcher{cfg: cfg, deps: deps, layout: l, authority: ca, signer: signs}, nil
+}
+
+// signer signs policy in this process, with a key that only root can read: the services have no more than its socket.
+func signer(l layout.Layout, log *slog.Logger) (*console.Signer, error) {
+	cfg := console.DefaultSignerConfig()
+	cfg.Socket, cfg.DataDir, cfg.AllowUID = l.SignerSocket(), l.Signer(), l.Owner.UID
+	s, err := console.NewSigner(cfg, console.SignerDeps{Log: log.With(logkey.Part, "signer")})
+	if err != nil {
+		return nil, fmt.Errorf("signer: %w", err)
+	}
+	return s, nil
 }
 
 // parts are the certificate holders. The console's serves browsers too.
@@ -110,6 +128,7 @@ func (l *Launcher) Run(ctx context.Context) error {
 		app.Task{Name: "operators", Run: func(ctx context.Context) error {
 			return l.authority.Serve(ctx, l.layout.OperatorSocket(), l.addresses)
 		}},
+		app.Task{Name: "signer", Run: l.signer.Run},
 		app.Task{Name: "services", Run: func(ctx context.Context) error { return l.services(ctx, listening) }},
 		app.Task{Name: "agent", Run: func(ctx context.Context) error { return l.agent(ctx, listening) }},
 	)

@@ -117,17 +117,34 @@ func listParams(org int64, m *consolev1.ListAttacksRequest) (dbsqlc.ListAttacksP
 // maxMicros is the end of the year 9999, the last that a protobuf time can say.
 const maxMicros = 253402300799999999
 
-// GetAttack gives one attack with its samples.
+// maxMerges bounds the walk from an attack to the one that it is part of now; a merge of many steps is none that a journal made.
+const maxMerges = 16
+
+// GetAttack gives one attack with its samples: that which it went into, if it was merged.
 func (s *Service) GetAttack(ctx context.Context, req *connect.Request[consolev1.GetAttackRequest]) (*connect.Response[consolev1.GetAttackResponse], error) {
 	p, ok := caller.PersonOf(ctx)
 	if !ok {
 		return nil, edge.Nobody()
 	}
-	row, err := s.store.Q().GetAttack(ctx, dbsqlc.GetAttackParams{
+	key := dbsqlc.GetAttackParams{
 		OrgID:    p.Org,
 		Cluster:  store.Text(req.Msg.GetCluster(), store.ClusterWidth),
 		AttackID: store.Text(req.Msg.GetId(), store.IDWidth),
-	})
+	}
+	row, err := s.store.Q().GetAttack(ctx, key)
+	for range maxMerges {
+		if err != nil || row.MergedInto == "" {
+			break
+		}
+		key.AttackID = row.MergedInto
+		var next dbsqlc.GetAttackRow
+		if next, err = s.store.Q().GetAttack(ctx, key); store.Missing(err) {
+			// Its upload is still to come: what there is says where to look.
+			err = nil
+			break
+		}
+		row = next
+	}
 	if err != nil {
 		return nil, edge.Failure(ctx, s.log, "reading an attack", err)
 	}

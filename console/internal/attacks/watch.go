@@ -26,7 +26,7 @@ func (s *Service) WatchChanges(ctx context.Context, _ *connect.Request[consolev1
 	if !ok {
 		return edge.Nobody()
 	}
-	sub, err := s.hub.Subscribe(p.Org)
+	sub, err := s.hub.Subscribe(p.Org, changes.Pages)
 	if err != nil {
 		return connect.NewError(connect.CodeResourceExhausted, err)
 	}

@@ -42,6 +42,7 @@ func Put(ctx context.Context, q *dbsqlc.Queries, org int64, cluster string, list
 		p.Versions = append(p.Versions, int64(min(a.GetVersion(), math.MaxInt64)))
 		p.Types = append(p.Types, store.Text(a.GetType(), store.WordWidth))
 		p.LastSeen = append(p.LastSeen, a.GetLastSeen().AsTime())
+		p.MergedInto = append(p.MergedInto, store.Text(a.GetMergedInto(), store.IDWidth))
 		p.Bodies = append(p.Bodies, body)
 		p.Samples = append(p.Samples, samples)
 	}

@@ -9,8 +9,6 @@ type Person struct {
 	Organisation string
 	User         string
 	MustChange   bool
-	// Fresh is true shortly after the login.
-	Fresh bool
 	// Check says whether the session still holds; long answers ask it from time to time. It does not keep an idle
 	// session alive.
 	Check func(ctx context.Context) error

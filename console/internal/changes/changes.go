@@ -1,5 +1,5 @@
-// Package changes tells open pages of every console process that something was written, through Postgres
-// LISTEN/NOTIFY, so that a page need not ask again and again.
+// Package changes tells open pages and streams of every console process that something was written, through Postgres
+// LISTEN/NOTIFY, so that nobody need ask again and again.
 package changes
 
 import (
@@ -25,15 +25,30 @@ type Kind uint8
 const (
 	Attacks Kind = 1 << iota
 	Endpoints
+	// Policy: a newer one was published.
+	Policy
+	// Credentials: an installation or a token was cut off.
+	Credentials
 
-	all = Attacks | Endpoints
+	all = Attacks | Endpoints | Policy | Credentials
+)
+
+// Audience is one sort of subscribers: what they wait for, and how many there may be; each costs a connection and a goroutine.
+type Audience struct {
+	wants Kind
+	most  int
+	full  error
+}
+
+// Who subscribes.
+var (
+	Pages         = &Audience{Attacks | Endpoints, 1000, ErrFull}
+	Installations = &Audience{Policy | Credentials, 10_000, errors.New("too many installations watch this console: start another console process")}
 )
 
 const (
 	// channel is also named in the Notify query.
 	channel = "sidelight_console"
-	// maxSubscriptions bounds open pages; each costs a connection and a goroutine.
-	maxSubscriptions = 1000
 	// settled is how long a connection must hold before a failure starts again with a short wait.
 	settled = 30 * time.Second
 )
@@ -67,11 +82,16 @@ type Hub struct {
 
 	mu   sync.Mutex
 	subs map[*Subscription]struct{}
+	// open counts subscriptions.
+	open map[*Audience]int
 }
 
 // New makes a hub that hears nothing until Run.
 func New(source listener, log *slog.Logger) *Hub {
-	return &Hub{source: source, log: log, done: make(chan struct{}), listening: make(chan struct{}), subs: map[*Subscription]struct{}{}}
+	return &Hub{
+		source: source, log: log, done: make(chan struct{}), listening: make(chan struct{}),
+		subs: map[*Subscription]struct{}{}, open: map[*Audience]int{},
+	}
 }
 
 // Run listens until ctx ends, and connects again when the database was away. It may run once.
@@ -138,8 +158,8 @@ func (h *Hub) publish(org int64, kinds Kind) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for s := range h.subs {
-		if (org == 0 || s.org == org) && kinds != 0 {
-			s.add(kinds)
+		if wanted := kinds & s.audience.wants; (org == 0 || s.org == org) && wanted != 0 {
+			s.add(wanted)
 		}
 	}
 }

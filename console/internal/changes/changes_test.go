@@ -54,9 +54,9 @@ func TestHubReachesTheRightOrganisation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, src, stop := start(t)
 		defer stop()
-		one, err := h.Subscribe(1)
+		one, err := h.Subscribe(1, Pages)
 		require.NoError(t, err)
-		two, err := h.Subscribe(2)
+		two, err := h.Subscribe(2, Pages)
 		require.NoError(t, err)
 
 		src.say <- "1 1"
@@ -80,24 +80,49 @@ func TestHubComesBackAndLetsEverybodyLook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, src, stop := start(t)
 		defer stop()
-		sub, err := h.Subscribe(7)
+		sub, err := h.Subscribe(7, Pages)
 		require.NoError(t, err)
 		src.fail <- errors.New("gone")
 		<-time.After(time.Second)
 		synctest.Wait()
-		require.Equal(t, all, sub.Take())
+		require.Equal(t, Attacks|Endpoints, sub.Take())
 	})
 }
 
 func TestSubscriptionsAreBounded(t *testing.T) {
 	t.Parallel()
 	h := New(source{}, slog.New(slog.DiscardHandler))
-	for range maxSubscriptions {
-		_, err := h.Subscribe(1)
+	for range Pages.most {
+		_, err := h.Subscribe(1, Pages)
 		require.NoError(t, err)
 	}
-	_, err := h.Subscribe(1)
+	_, err := h.Subscribe(1, Pages)
 	require.ErrorIs(t, err, ErrFull)
+	sub, err := h.Subscribe(1, Installations)
+	require.NoError(t, err, "pages do not keep installations out")
+	sub.Close()
+	sub.Close()
+	require.Zero(t, h.open[Installations])
+}
+
+func TestEachHearsWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h, src, stop := start(t)
+		defer stop()
+		one, err := h.Subscribe(1, Pages)
+		require.NoError(t, err)
+		two, err := h.Subscribe(1, Installations)
+		require.NoError(t, err)
+		src.say <- "1 15"
+		synctest.Wait()
+		require.Equal(t, Attacks|Endpoints, one.Take())
+		require.Equal(t, Policy|Credentials, two.Take())
+		src.say <- "1 8"
+		synctest.Wait()
+		require.Zero(t, one.Take())
+		require.Equal(t, Credentials, two.Take())
+	})
 }
 
 func FuzzPayload(f *testing.F) {

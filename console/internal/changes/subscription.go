@@ -4,23 +4,25 @@ import "sync"
 
 // Subscription collects the changes of one organisation until somebody takes them.
 type Subscription struct {
-	hub   *Hub
-	org   int64
-	ready chan struct{}
+	hub      *Hub
+	org      int64
+	audience *Audience
+	ready    chan struct{}
 
 	mu      sync.Mutex
 	pending Kind
 }
 
-// Subscribe starts to collect changes of org.
-func (h *Hub) Subscribe(org int64) (*Subscription, error) {
+// Subscribe starts to collect what an audience waits for in org.
+func (h *Hub) Subscribe(org int64, audience *Audience) (*Subscription, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.subs) >= maxSubscriptions {
-		return nil, ErrFull
+	if h.open[audience] >= audience.most {
+		return nil, audience.full
 	}
-	s := &Subscription{hub: h, org: org, ready: make(chan struct{}, 1)}
+	s := &Subscription{hub: h, org: org, audience: audience, ready: make(chan struct{}, 1)}
 	h.subs[s] = struct{}{}
+	h.open[audience]++
 	return s, nil
 }
 
@@ -40,7 +42,10 @@ func (s *Subscription) Take() Kind {
 func (s *Subscription) Close() {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
-	delete(s.hub.subs, s)
+	if _, open := s.hub.subs[s]; open {
+		delete(s.hub.subs, s)
+		s.hub.open[s.audience]--
+	}
 }
 
 func (s *Subscription) add(k Kind) {

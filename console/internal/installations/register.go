@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/sidelight/sidelight/console/internal/changes"
 	"github.com/sidelight/sidelight/console/internal/store"
 	"github.com/sidelight/sidelight/console/internal/store/dbsqlc"
 	"github.com/sidelight/sidelight/internal/logkey"
@@ -51,7 +52,7 @@ func (r *Registry) Register(ctx context.Context, token, cluster, version string,
 		if err != nil {
 			return err
 		}
-		policy, err := q.GetPolicyKey(ctx, t.OrgID)
+		policy, err := r.policyKey(ctx, q, t.OrgID)
 		if err != nil {
 			return err
 		}
@@ -69,29 +70,50 @@ func (r *Registry) settle(ctx context.Context, q *dbsqlc.Queries, t dbsqlc.FindT
 	if err := q.LockCluster(ctx, dbsqlc.LockClusterParams{OrgID: t.OrgID, Cluster: cluster}); err != nil {
 		return "", err
 	}
-	now := r.now()
 	old, err := q.GetLiveInstallation(ctx, dbsqlc.GetLiveInstallationParams{OrgID: t.OrgID, Cluster: cluster})
 	switch {
-	case store.Missing(err):
-	case err != nil:
+	case err != nil && !store.Missing(err):
 		return "", err
-	case old.TokenValid && old.TokenID == t.TokenID && bytes.Equal(old.PublicKey, key):
+	case err == nil && old.TokenValid && old.TokenID == t.TokenID && bytes.Equal(old.PublicKey, key):
 		return old.InstallationID, nil
-	case old.TokenValid && old.TokenID != t.TokenID:
+	case err == nil && old.TokenValid && old.TokenID != t.TokenID:
 		return "", ErrTaken
-	default:
-		_, err := q.RevokeInstallation(ctx, dbsqlc.RevokeInstallationParams{RevokedAt: &now, OrgID: t.OrgID, InstallationID: old.InstallationID})
-		if err != nil {
+	}
+	// Who was revoked does not come back with what it had: a person regenerates the token for that.
+	revoked, err := q.KeyWasRevoked(ctx, dbsqlc.KeyWasRevokedParams{
+		OrgID: t.OrgID, TokenID: t.TokenID, TokenGeneration: t.Generation, PublicKey: key,
+	})
+	if err != nil {
+		return "", err
+	}
+	if revoked {
+		return "", ErrRevoked
+	}
+	if old.InstallationID != "" {
+		if err := r.replace(ctx, q, t.OrgID, old.InstallationID, cluster); err != nil {
 			return "", err
 		}
-		r.log.WarnContext(ctx, "a cluster registered again with a new key, its old installation is revoked",
-			"cluster", cluster, "installation", old.InstallationID, logkey.Reason, "registered again")
 	}
 	id := hex.EncodeToString(random(16))
-	return id, q.InsertInstallation(ctx, dbsqlc.InsertInstallationParams{
+	err = q.InsertInstallation(ctx, dbsqlc.InsertInstallationParams{
 		OrgID: t.OrgID, InstallationID: id, Cluster: cluster, Version: store.Text(version, store.WordWidth), PublicKey: key,
-		TokenID: t.TokenID, TokenGeneration: t.Generation, RegisteredAt: now,
+		TokenID: t.TokenID, TokenGeneration: t.Generation, RegisteredAt: r.now(),
 	})
+	if err != nil || old.InstallationID == "" {
+		return id, err
+	}
+	return id, q.MoveBlindIntervals(ctx, dbsqlc.MoveBlindIntervalsParams{OrgID: t.OrgID, Before: old.InstallationID, Now: id})
+}
+
+// replace ends what a cluster was before.
+func (r *Registry) replace(ctx context.Context, q *dbsqlc.Queries, org int64, old, cluster string) error {
+	_, err := q.RevokeInstallation(ctx, dbsqlc.RevokeInstallationParams{RevokedAt: r.now(), OrgID: org, InstallationID: old})
+	if err != nil {
+		return err
+	}
+	r.log.WarnContext(ctx, "a cluster registered again, its old installation is revoked",
+		"cluster", cluster, "installation", old, logkey.Reason, "registered again")
+	return changes.Announce(ctx, q, org, changes.Credentials)
 }
 
 // Refresh gives an access token to whoever proves the installation's key.
@@ -113,6 +135,14 @@ func (r *Registry) Refresh(ctx context.Context, installation string, at time.Tim
 	// Only who proved the key learns that it is revoked.
 	if !i.Valid {
 		return Access{}, ErrRevoked
+	}
+	// What was signed is the second, so that is what is good once: somebody who saw it on its way cannot use it again.
+	fresh, err := r.store.Q().UseProof(ctx, dbsqlc.UseProofParams{OrgID: i.OrgID, InstallationID: i.InstallationID, At: at.Truncate(time.Second)})
+	if err != nil {
+		return Access{}, fmt.Errorf("noting a proof: %w", err)
+	}
+	if fresh == 0 {
+		return Access{}, ErrUsed
 	}
 	return r.access(i.OrgID, i.InstallationID, i.TokenGeneration), nil
 }

@@ -47,10 +47,14 @@ func PutStatuses(ctx context.Context, q *dbsqlc.Queries, org int64, cluster stri
 	return nil
 }
 
-// Sweep forgets parts that have been silent for a day.
+// Sweep forgets parts that have been silent for a day, and proofs that are too old to be used again.
 func (r *Registry) Sweep(ctx context.Context) error {
 	if _, err := r.store.Q().DeleteOldStatuses(ctx, r.now().Add(-statusLife)); err != nil {
 		return fmt.Errorf("deleting old statuses: %w", err)
+	}
+	// Another process may have a clock of its own.
+	if _, err := r.store.Q().DeleteOldProofs(ctx, r.now().Add(-2*maxSkew)); err != nil {
+		return fmt.Errorf("deleting old proofs: %w", err)
 	}
 	return nil
 }

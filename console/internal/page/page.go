@@ -45,12 +45,15 @@ func Parse(token string, key any) (bool, error) {
 }
 
 // Size gives the number of rows to read: the default for 0, at most 500.
-func Size(asked uint32, byDefault int32) int32 {
+func Size(asked uint32, byDefault int32) int32 { return Bounded(asked, byDefault, 500) }
+
+// Bounded gives the number of rows to read: the default for 0, at most most.
+func Bounded(asked uint32, byDefault, most int32) int32 {
 	switch {
 	case asked == 0:
 		return byDefault
-	case asked > 500:
-		return 500
+	case asked > uint32(most):
+		return most
 	default:
 		return int32(asked)
 	}

@@ -49,9 +49,11 @@ func (s *Service) ChangePassword(ctx context.Context, req *connect.Request[conso
 	if !ok {
 		return nil, edge.Nobody()
 	}
-	// The request does not prove the old password, so a session that somebody left open must not be enough.
-	if !p.MustChange && !p.Fresh {
-		return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("sign in again, then change the password"))
+	// A session that somebody left open must not be enough.
+	if !p.MustChange {
+		if err := s.prove(ctx, p, req.Msg.GetCurrentPassword()); err != nil {
+			return nil, edge.Failure(ctx, s.log, "checking a password", err)
+		}
 	}
 	password := req.Msg.GetNewPassword()
 	if err := acceptable(password, p.User); err != nil {
@@ -64,6 +66,29 @@ func (s *Service) ChangePassword(ctx context.Context, req *connect.Request[conso
 	res := connect.NewResponse(&consolev1.ChangePasswordResponse{})
 	res.Header().Set("Set-Cookie", header)
 	return res, nil
+}
+
+// prove checks the password that is in force; guesses count as those of a login.
+func (s *Service) prove(ctx context.Context, p caller.Person, password string) error {
+	if !s.byUser.Take(p.User) {
+		return connect.NewError(connect.CodeResourceExhausted, errors.New("too many tries: wait a minute"))
+	}
+	person, err := s.store.Q().GetPerson(ctx, dbsqlc.GetPersonParams{OrgID: p.Org, UserName: p.User})
+	if err != nil {
+		return err
+	}
+	right := false
+	if len(password) <= maxPassword {
+		if right, err = s.hasher.verify(ctx, person.PasswordHash, password); err != nil {
+			return err
+		}
+	}
+	if !right {
+		s.logins.Login(ctx, "refused")
+		return connect.NewError(connect.CodePermissionDenied, errors.New("the current password is wrong"))
+	}
+	s.byUser.GiveBack(p.User)
+	return nil
 }
 
 func (s *Service) change(ctx context.Context, p caller.Person, password string) (header string, err error) {

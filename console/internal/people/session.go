@@ -23,8 +23,6 @@ const (
 	longest = 7 * 24 * time.Hour
 	// touched is how exact last use is: a write per minute, not per request.
 	touched = time.Minute
-	// fresh is how long after the login a person may change the password without signing in again.
-	fresh = 10 * time.Minute
 )
 
 // newSession makes a session and gives its cookie. The database has only the hash.
@@ -83,7 +81,6 @@ func (s *Service) person(ctx context.Context, id string, touch bool) (caller.Per
 	}
 	return caller.Person{
 		Org: row.OrgID, Organisation: row.Organisation, User: row.UserName, MustChange: row.MustChange,
-		Fresh: now.Sub(row.CreatedAt) < fresh,
 		Check: func(ctx context.Context) error {
 			_, err := s.person(ctx, id, false)
 			return err

@@ -11,6 +11,7 @@ import (
 	"github.com/sidelight/sidelight/console/genconnect/sidelight/console/v1/consolev1connect"
 	"github.com/sidelight/sidelight/console/internal/attacks"
 	"github.com/sidelight/sidelight/console/internal/caller"
+	"github.com/sidelight/sidelight/console/internal/coverage"
 	"github.com/sidelight/sidelight/console/internal/edge"
 	"github.com/sidelight/sidelight/console/internal/installations"
 	"github.com/sidelight/sidelight/console/internal/inventory"
@@ -48,6 +49,9 @@ func (s *Service) failure(ctx context.Context, doing string, err error) error {
 		installations.ErrRevoked: connect.CodePermissionDenied,
 		installations.ErrTaken:   connect.CodeAlreadyExists,
 		installations.ErrInvalid: connect.CodeInvalidArgument,
+		installations.ErrUsed:    connect.CodeAborted,
+		installations.ErrNoKey:   connect.CodeUnavailable,
+		coverage.ErrBad:          connect.CodeInvalidArgument,
 		attacks.ErrBad:           connect.CodeInvalidArgument,
 		inventory.ErrBad:         connect.CodeInvalidArgument,
 	} {

@@ -13,14 +13,13 @@ import (
 
 	"github.com/sidelight/sidelight/console/genconnect/sidelight/console/v1/consolev1connect"
 	"github.com/sidelight/sidelight/console/internal/caller"
+	"github.com/sidelight/sidelight/console/internal/changes"
 	"github.com/sidelight/sidelight/console/internal/installations"
 	"github.com/sidelight/sidelight/console/internal/ratelimit"
 	"github.com/sidelight/sidelight/console/internal/store"
 	consolev1 "github.com/sidelight/sidelight/proto/gen/sidelight/console/v1"
+	policyv1 "github.com/sidelight/sidelight/proto/gen/sidelight/policy/v1"
 )
-
-// recheck is how long an open stream may outlive its credential.
-const recheck = 5 * time.Second
 
 // Service answers UplinkService.
 type Service struct {
@@ -31,7 +30,8 @@ type Service struct {
 	now      func() time.Time
 	// guesses bounds wrong tokens and signatures from one place.
 	guesses *ratelimit.Limiter
-	done    <-chan struct{}
+	policy  policies
+	hub     *changes.Hub
 }
 
 type registry interface {
@@ -45,22 +45,27 @@ type counted interface {
 	Written(ctx context.Context, attacks, endpoints int64)
 }
 
+type policies interface {
+	Newest(ctx context.Context, org int64, have uint64) (*policyv1.Bundle, uint64, error)
+}
+
 var _ consolev1connect.UplinkServiceHandler = (*Service)(nil)
 
-// Deps is what the service needs. Streams end when Done is closed.
+// Deps is what the service needs. Streams end with the hub.
 type Deps struct {
 	Store    *store.Store
 	Registry *installations.Registry
+	Policy   policies
+	Hub      *changes.Hub
 	Counted  counted
 	Log      *slog.Logger
 	Now      func() time.Time
-	Done     <-chan struct{}
 }
 
 // New makes the service.
 func New(d Deps) *Service {
 	return &Service{
-		store: d.Store, registry: d.Registry, counted: d.Counted, log: d.Log, now: d.Now, done: d.Done,
+		store: d.Store, registry: d.Registry, policy: d.Policy, hub: d.Hub, counted: d.Counted, log: d.Log, now: d.Now,
 		guesses: ratelimit.New(30, 2*time.Second, d.Now),
 	}
 }
@@ -116,29 +121,4 @@ func (s *Service) guarded(peer string, try func() error) error {
 		s.guesses.Take(address)
 	}
 	return err
-}
-
-// WatchPolicy stays open and has nothing to send yet. It ends with the access token: the installation opens another.
-func (s *Service) WatchPolicy(ctx context.Context, _ *connect.Request[consolev1.WatchPolicyRequest], out *connect.ServerStream[consolev1.WatchPolicyResponse]) error {
-	i, ok := caller.InstallationOf(ctx)
-	if !ok {
-		return s.failure(ctx, "watching policy", installations.ErrAccess)
-	}
-	if err := out.Send(nil); err != nil {
-		return err
-	}
-	check := time.NewTicker(recheck)
-	defer check.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-s.done:
-			return connect.NewError(connect.CodeUnavailable, errors.New("the console stops: connect again"))
-		case <-check.C:
-			if err := i.Check(ctx); err != nil {
-				return s.failure(ctx, "checking an access token", err)
-			}
-		}
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/sidelight/sidelight/console/internal/attacks"
 	"github.com/sidelight/sidelight/console/internal/caller"
 	"github.com/sidelight/sidelight/console/internal/changes"
+	"github.com/sidelight/sidelight/console/internal/coverage"
 	"github.com/sidelight/sidelight/console/internal/installations"
 	"github.com/sidelight/sidelight/console/internal/inventory"
 	"github.com/sidelight/sidelight/console/internal/store/dbsqlc"
@@ -53,6 +54,10 @@ func (s *Service) write(ctx context.Context, i caller.Installation, m *consolev1
 		if err = installations.PutStatuses(ctx, q, i.Org, i.Cluster, m.GetStatuses(), now); err != nil {
 			return err
 		}
+		owner := coverage.Owner{Org: i.Org, Installation: i.ID, Cluster: i.Cluster}
+		if err = coverage.Put(ctx, q, owner, m.GetBlindIntervals(), now); err != nil {
+			return err
+		}
 		err = q.SeeInstallation(ctx, dbsqlc.SeeInstallationParams{LastSeen: now, OrgID: i.Org, InstallationID: i.ID})
 		if err != nil {
 			return fmt.Errorf("noting that an installation was seen: %w", err)
@@ -75,7 +80,7 @@ func (s *Service) write(ctx context.Context, i caller.Installation, m *consolev1
 
 // own refuses what an installation says about a cluster that is not its own. No cluster means its own.
 func own(cluster string, m *consolev1.UploadRequest) error {
-	if len(m.GetAttacks())+len(m.GetEndpoints())+len(m.GetStatuses()) > maxItems {
+	if len(m.GetAttacks())+len(m.GetEndpoints())+len(m.GetStatuses())+len(m.GetBlindIntervals()) > maxItems {
 		return connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("too much in one upload: at most %d items", maxItems))
 	}
 	foreign := func(said string) bool { return said != "" && said != cluster }

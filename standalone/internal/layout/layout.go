@@ -22,9 +22,15 @@ type Owner struct {
 	UID, GID int
 }
 
-func (l Layout) Postgres() string            { return filepath.Join(l.Root, "postgres") }
-func (l Layout) Journal() string             { return filepath.Join(l.Root, "journal") }
-func (l Layout) Secrets() string             { return filepath.Join(l.Root, "secrets") }
+func (l Layout) Postgres() string { return filepath.Join(l.Root, "postgres") }
+func (l Layout) Journal() string  { return filepath.Join(l.Root, "journal") }
+func (l Layout) Secrets() string  { return filepath.Join(l.Root, "secrets") }
+
+// Signer holds the policy key: the launcher's own, out of the services' reach.
+func (l Layout) Signer() string { return filepath.Join(l.Root, "signer") }
+
+func (l Layout) SignerSocket() string { return filepath.Join(l.Run(), "signer.sock") }
+
 func (l Layout) Run() string                 { return filepath.Join(l.Root, "run") }
 func (l Layout) TLS(part string) string      { return filepath.Join(l.Run(), "tls", part) }
 func (l Layout) OperatorSocket() string      { return filepath.Join(l.Run(), "operator.sock") }
@@ -39,6 +45,9 @@ func (l Layout) Make(parts []string) error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("making the data directory: %w (choose another with data_dir)", err)
 		}
+	}
+	if err := os.MkdirAll(l.Signer(), 0o700); err != nil {
+		return fmt.Errorf("making %s: %w", l.Signer(), err)
 	}
 	owned := []string{l.Postgres(), l.Journal(), l.Secrets()}
 	for _, part := range parts {

@@ -12,7 +12,7 @@ import (
 
 const countAttacks = `-- name: CountAttacks :one
 select count(*) from console.attacks
-where org_id = $1
+where org_id = $1 and merged_into = ''
   and ($2::text is null or cluster = $2)
   and ($3::text[] is null or type = any ($3::text[]))
   and ($4::timestamptz is null or last_seen >= $4)
@@ -38,7 +38,7 @@ func (q *Queries) CountAttacks(ctx context.Context, arg CountAttacksParams) (int
 }
 
 const getAttack = `-- name: GetAttack :one
-select body, samples from console.attacks
+select body, samples, merged_into from console.attacks
 where org_id = $1 and cluster = $2 and attack_id = $3
 `
 
@@ -49,20 +49,21 @@ type GetAttackParams struct {
 }
 
 type GetAttackRow struct {
-	Body    []byte
-	Samples []byte
+	Body       []byte
+	Samples    []byte
+	MergedInto string
 }
 
 func (q *Queries) GetAttack(ctx context.Context, arg GetAttackParams) (GetAttackRow, error) {
 	row := q.db.QueryRow(ctx, getAttack, arg.OrgID, arg.Cluster, arg.AttackID)
 	var i GetAttackRow
-	err := row.Scan(&i.Body, &i.Samples)
+	err := row.Scan(&i.Body, &i.Samples, &i.MergedInto)
 	return i, err
 }
 
 const listAttacks = `-- name: ListAttacks :many
 select cluster, attack_id, last_seen, body from console.attacks
-where org_id = $1
+where org_id = $1 and merged_into = ''
   and ($2::text is null or cluster = $2)
   and ($3::text[] is null or type = any ($3::text[]))
   and ($4::timestamptz is null or last_seen >= $4)
@@ -125,26 +126,29 @@ func (q *Queries) ListAttacks(ctx context.Context, arg ListAttacksParams) ([]Lis
 }
 
 const putAttacks = `-- name: PutAttacks :execrows
-insert into console.attacks (org_id, cluster, attack_id, version, type, last_seen, body, samples, updated_at)
+insert into console.attacks (org_id, cluster, attack_id, version, type, last_seen, merged_into, body, samples, updated_at)
 select $1::bigint, $2::text, unnest($3::text[]), unnest($4::bigint[]), unnest($5::text[]),
-       unnest($6::timestamptz[]), unnest($7::bytea[]), unnest($8::bytea[]), $9::timestamptz
+       unnest($6::timestamptz[]), unnest($7::text[]), unnest($8::bytea[]), unnest($9::bytea[]),
+       $10::timestamptz
 on conflict (org_id, cluster, attack_id) do update
-set version = excluded.version, type = excluded.type, last_seen = excluded.last_seen, body = excluded.body,
+set version = excluded.version, type = excluded.type, last_seen = excluded.last_seen, merged_into = excluded.merged_into,
+    body = excluded.body,
     samples = case when length(excluded.samples) = 0 then attacks.samples else excluded.samples end,
     updated_at = excluded.updated_at
 where attacks.version < excluded.version
 `
 
 type PutAttacksParams struct {
-	OrgID     int64
-	Cluster   string
-	Ids       []string
-	Versions  []int64
-	Types     []string
-	LastSeen  []time.Time
-	Bodies    [][]byte
-	Samples   [][]byte
-	UpdatedAt time.Time
+	OrgID      int64
+	Cluster    string
+	Ids        []string
+	Versions   []int64
+	Types      []string
+	LastSeen   []time.Time
+	MergedInto []string
+	Bodies     [][]byte
+	Samples    [][]byte
+	UpdatedAt  time.Time
 }
 
 // Written only when newer. An upload that names no samples keeps those that are there.
@@ -156,6 +160,7 @@ func (q *Queries) PutAttacks(ctx context.Context, arg PutAttacksParams) (int64, 
 		arg.Versions,
 		arg.Types,
 		arg.LastSeen,
+		arg.MergedInto,
 		arg.Bodies,
 		arg.Samples,
 		arg.UpdatedAt,

@@ -10,6 +10,18 @@ import (
 	"time"
 )
 
+const deleteOldProofs = `-- name: DeleteOldProofs :execrows
+delete from console.used_proofs where at < $1
+`
+
+func (q *Queries) DeleteOldProofs(ctx context.Context, before time.Time) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteOldProofs, before)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const deleteOldStatuses = `-- name: DeleteOldStatuses :execrows
 delete from console.statuses where received_at < $1
 `
@@ -20,23 +32,6 @@ func (q *Queries) DeleteOldStatuses(ctx context.Context, before time.Time) (int6
 		return 0, err
 	}
 	return result.RowsAffected(), nil
-}
-
-const findToken = `-- name: FindToken :one
-select org_id, token_id, generation from console.tokens where token_hash = $1 and revoked_at is null
-`
-
-type FindTokenRow struct {
-	OrgID      int64
-	TokenID    string
-	Generation int64
-}
-
-func (q *Queries) FindToken(ctx context.Context, tokenHash []byte) (FindTokenRow, error) {
-	row := q.db.QueryRow(ctx, findToken, tokenHash)
-	var i FindTokenRow
-	err := row.Scan(&i.OrgID, &i.TokenID, &i.Generation)
-	return i, err
 }
 
 const getAccessKey = `-- name: GetAccessKey :one
@@ -157,34 +152,40 @@ func (q *Queries) InsertInstallation(ctx context.Context, arg InsertInstallation
 	return err
 }
 
-const insertToken = `-- name: InsertToken :exec
-insert into console.tokens (org_id, token_id, name, token_hash, created_at)
-values ($1, $2, $3, $4, $5)
+const keyWasRevoked = `-- name: KeyWasRevoked :one
+select exists (
+    select 1 from console.installations
+    where org_id = $1 and token_id = $2 and token_generation = $3 and public_key = $4
+      and revoked_at is not null
+)
 `
 
-type InsertTokenParams struct {
-	OrgID     int64
-	TokenID   string
-	Name      string
-	TokenHash []byte
-	CreatedAt time.Time
+type KeyWasRevokedParams struct {
+	OrgID           int64
+	TokenID         string
+	TokenGeneration int64
+	PublicKey       []byte
 }
 
-func (q *Queries) InsertToken(ctx context.Context, arg InsertTokenParams) error {
-	_, err := q.db.Exec(ctx, insertToken,
+func (q *Queries) KeyWasRevoked(ctx context.Context, arg KeyWasRevokedParams) (bool, error) {
+	row := q.db.QueryRow(ctx, keyWasRevoked,
 		arg.OrgID,
 		arg.TokenID,
-		arg.Name,
-		arg.TokenHash,
-		arg.CreatedAt,
+		arg.TokenGeneration,
+		arg.PublicKey,
 	)
-	return err
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
 }
 
 const listInstallations = `-- name: ListInstallations :many
-select installation_id, cluster, registered_at, last_seen from console.installations
-where org_id = $1 and revoked_at is null
-order by cluster
+select distinct on (i.cluster) i.installation_id, i.cluster, i.registered_at, i.last_seen, i.token_id,
+       (i.revoked_at is not null or t.revoked_at is not null or t.generation <> i.token_generation)::boolean as revoked
+from console.installations i
+join console.tokens t using (org_id, token_id)
+where i.org_id = $1
+order by i.cluster, i.revoked_at is not null, i.registered_at desc, i.installation_id
 `
 
 type ListInstallationsRow struct {
@@ -192,8 +193,11 @@ type ListInstallationsRow struct {
 	Cluster        string
 	RegisteredAt   time.Time
 	LastSeen       time.Time
+	TokenID        string
+	Revoked        bool
 }
 
+// The newest of each cluster: one that was cut off is shown until its cluster registers again.
 func (q *Queries) ListInstallations(ctx context.Context, orgID int64) ([]ListInstallationsRow, error) {
 	rows, err := q.db.Query(ctx, listInstallations, orgID)
 	if err != nil {
@@ -208,6 +212,8 @@ func (q *Queries) ListInstallations(ctx context.Context, orgID int64) ([]ListIns
 			&i.Cluster,
 			&i.RegisteredAt,
 			&i.LastSeen,
+			&i.TokenID,
+			&i.Revoked,
 		); err != nil {
 			return nil, err
 		}
@@ -219,17 +225,54 @@ func (q *Queries) ListInstallations(ctx context.Context, orgID int64) ([]ListIns
 	return items, nil
 }
 
-const listStatuses = `-- name: ListStatuses :many
-select cluster, body from console.statuses where org_id = $1 order by cluster, part, instance
+const listOrganisations = `-- name: ListOrganisations :many
+select org_id from console.organisations order by org_id
 `
 
-type ListStatusesRow struct {
-	Cluster string
-	Body    []byte
+func (q *Queries) ListOrganisations(ctx context.Context) ([]int64, error) {
+	rows, err := q.db.Query(ctx, listOrganisations)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var org_id int64
+		if err := rows.Scan(&org_id); err != nil {
+			return nil, err
+		}
+		items = append(items, org_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
-func (q *Queries) ListStatuses(ctx context.Context, orgID int64) ([]ListStatusesRow, error) {
-	rows, err := q.db.Query(ctx, listStatuses, orgID)
+const listStatuses = `-- name: ListStatuses :many
+select cluster, part, instance, received_at, body from console.statuses
+where org_id = $1
+  and ($2::text is null or cluster = $2)
+  and ($3::text is null or part = $3)
+order by cluster, part, instance
+`
+
+type ListStatusesParams struct {
+	OrgID   int64
+	Cluster *string
+	Part    *string
+}
+
+type ListStatusesRow struct {
+	Cluster    string
+	Part       string
+	Instance   string
+	ReceivedAt time.Time
+	Body       []byte
+}
+
+func (q *Queries) ListStatuses(ctx context.Context, arg ListStatusesParams) ([]ListStatusesRow, error) {
+	rows, err := q.db.Query(ctx, listStatuses, arg.OrgID, arg.Cluster, arg.Part)
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +280,13 @@ func (q *Queries) ListStatuses(ctx context.Context, orgID int64) ([]ListStatuses
 	var items []ListStatusesRow
 	for rows.Next() {
 		var i ListStatusesRow
-		if err := rows.Scan(&i.Cluster, &i.Body); err != nil {
+		if err := rows.Scan(
+			&i.Cluster,
+			&i.Part,
+			&i.Instance,
+			&i.ReceivedAt,
+			&i.Body,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -263,6 +312,22 @@ func (q *Queries) LockCluster(ctx context.Context, arg LockClusterParams) error 
 	return err
 }
 
+const pinPolicyKey = `-- name: PinPolicyKey :exec
+insert into console.policy_keys (org_id, public_key) values ($1, $2)
+on conflict (org_id) do update set public_key = excluded.public_key
+`
+
+type PinPolicyKeyParams struct {
+	OrgID     int64
+	PublicKey []byte
+}
+
+// The key that installations pin: the signer's, as it was last heard.
+func (q *Queries) PinPolicyKey(ctx context.Context, arg PinPolicyKeyParams) error {
+	_, err := q.db.Exec(ctx, pinPolicyKey, arg.OrgID, arg.PublicKey)
+	return err
+}
+
 const putAccessKey = `-- name: PutAccessKey :exec
 insert into console.access_keys (org_id, secret, created_at) values ($1, $2, $3)
 on conflict (org_id) do nothing
@@ -276,38 +341,6 @@ type PutAccessKeyParams struct {
 
 func (q *Queries) PutAccessKey(ctx context.Context, arg PutAccessKeyParams) error {
 	_, err := q.db.Exec(ctx, putAccessKey, arg.OrgID, arg.Secret, arg.CreatedAt)
-	return err
-}
-
-const putPolicyKey = `-- name: PutPolicyKey :execrows
-insert into console.policy_keys (org_id, public_key) values ($1, $2)
-on conflict (org_id) do nothing
-`
-
-type PutPolicyKeyParams struct {
-	OrgID     int64
-	PublicKey []byte
-}
-
-func (q *Queries) PutPolicyKey(ctx context.Context, arg PutPolicyKeyParams) (int64, error) {
-	result, err := q.db.Exec(ctx, putPolicyKey, arg.OrgID, arg.PublicKey)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const putPolicyPrivateKey = `-- name: PutPolicyPrivateKey :exec
-insert into console.policy_private_keys (org_id, private_key) values ($1, $2)
-`
-
-type PutPolicyPrivateKeyParams struct {
-	OrgID      int64
-	PrivateKey []byte
-}
-
-func (q *Queries) PutPolicyPrivateKey(ctx context.Context, arg PutPolicyPrivateKeyParams) error {
-	_, err := q.db.Exec(ctx, putPolicyPrivateKey, arg.OrgID, arg.PrivateKey)
 	return err
 }
 
@@ -339,43 +372,18 @@ func (q *Queries) PutStatuses(ctx context.Context, arg PutStatusesParams) error 
 	return err
 }
 
-const putToken = `-- name: PutToken :exec
-insert into console.tokens (org_id, token_id, name, token_hash, created_at)
-values ($1, $2, $3, $4, $5)
-on conflict (org_id, token_id) do update set token_hash = excluded.token_hash
-`
-
-type PutTokenParams struct {
-	OrgID     int64
-	TokenID   string
-	Name      string
-	TokenHash []byte
-	CreatedAt time.Time
-}
-
-// The value may change, the token stays the same one: installations made with it go on.
-func (q *Queries) PutToken(ctx context.Context, arg PutTokenParams) error {
-	_, err := q.db.Exec(ctx, putToken,
-		arg.OrgID,
-		arg.TokenID,
-		arg.Name,
-		arg.TokenHash,
-		arg.CreatedAt,
-	)
-	return err
-}
-
 const revokeInstallation = `-- name: RevokeInstallation :execrows
-update console.installations set revoked_at = $1
-where org_id = $2 and installation_id = $3 and revoked_at is null
+update console.installations set revoked_at = coalesce(revoked_at, $1::timestamptz)
+where org_id = $2 and installation_id = $3
 `
 
 type RevokeInstallationParams struct {
-	RevokedAt      *time.Time
+	RevokedAt      time.Time
 	OrgID          int64
 	InstallationID string
 }
 
+// Again changes nothing, and is no error.
 func (q *Queries) RevokeInstallation(ctx context.Context, arg RevokeInstallationParams) (int64, error) {
 	result, err := q.db.Exec(ctx, revokeInstallation, arg.RevokedAt, arg.OrgID, arg.InstallationID)
 	if err != nil {
@@ -398,4 +406,24 @@ type SeeInstallationParams struct {
 func (q *Queries) SeeInstallation(ctx context.Context, arg SeeInstallationParams) error {
 	_, err := q.db.Exec(ctx, seeInstallation, arg.LastSeen, arg.OrgID, arg.InstallationID)
 	return err
+}
+
+const useProof = `-- name: UseProof :execrows
+insert into console.used_proofs (org_id, installation_id, at) values ($1, $2, $3)
+on conflict do nothing
+`
+
+type UseProofParams struct {
+	OrgID          int64
+	InstallationID string
+	At             time.Time
+}
+
+// One caller wins, whatever arrives at the same time.
+func (q *Queries) UseProof(ctx context.Context, arg UseProofParams) (int64, error) {
+	result, err := q.db.Exec(ctx, useProof, arg.OrgID, arg.InstallationID, arg.At)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

@@ -95,7 +95,7 @@ func (q *Queries) GetPerson(ctx context.Context, arg GetPersonParams) (ConsolePe
 }
 
 const getSession = `-- name: GetSession :one
-select s.org_id, s.user_name, s.created_at, s.last_used_at, p.must_change, o.name as organisation
+select s.org_id, s.user_name, s.last_used_at, p.must_change, o.name as organisation
 from console.sessions s
 join console.people p using (org_id, user_name)
 join console.organisations o using (org_id)
@@ -111,7 +111,6 @@ type GetSessionParams struct {
 type GetSessionRow struct {
 	OrgID        int64
 	UserName     string
-	CreatedAt    time.Time
 	LastUsedAt   time.Time
 	MustChange   bool
 	Organisation string
@@ -123,7 +122,6 @@ func (q *Queries) GetSession(ctx context.Context, arg GetSessionParams) (GetSess
 	err := row.Scan(
 		&i.OrgID,
 		&i.UserName,
-		&i.CreatedAt,
 		&i.LastUsedAt,
 		&i.MustChange,
 		&i.Organisation,

@@ -2,31 +2,19 @@
 insert into console.access_keys (org_id, secret, created_at) values (@org_id, @secret, @created_at)
 on conflict (org_id) do nothing;
 
+-- name: ListOrganisations :many
+select org_id from console.organisations order by org_id;
+
 -- name: GetAccessKey :one
 select secret from console.access_keys where org_id = @org_id;
 
--- name: PutPolicyKey :execrows
+-- name: PinPolicyKey :exec
+-- The key that installations pin: the signer's, as it was last heard.
 insert into console.policy_keys (org_id, public_key) values (@org_id, @public_key)
-on conflict (org_id) do nothing;
-
--- name: PutPolicyPrivateKey :exec
-insert into console.policy_private_keys (org_id, private_key) values (@org_id, @private_key);
+on conflict (org_id) do update set public_key = excluded.public_key;
 
 -- name: GetPolicyKey :one
 select public_key from console.policy_keys where org_id = @org_id;
-
--- name: InsertToken :exec
-insert into console.tokens (org_id, token_id, name, token_hash, created_at)
-values (@org_id, @token_id, @name, @token_hash, @created_at);
-
--- name: PutToken :exec
--- The value may change, the token stays the same one: installations made with it go on.
-insert into console.tokens (org_id, token_id, name, token_hash, created_at)
-values (@org_id, @token_id, @name, @token_hash, @created_at)
-on conflict (org_id, token_id) do update set token_hash = excluded.token_hash;
-
--- name: FindToken :one
-select org_id, token_id, generation from console.tokens where token_hash = @token_hash and revoked_at is null;
 
 -- name: LockCluster :exec
 -- Two registrations of one cluster go one after the other.
@@ -45,8 +33,16 @@ insert into console.installations
 values (@org_id, @installation_id, @cluster, @version, @public_key, @token_id, @token_generation, @registered_at, @registered_at);
 
 -- name: RevokeInstallation :execrows
-update console.installations set revoked_at = @revoked_at
-where org_id = @org_id and installation_id = @installation_id and revoked_at is null;
+-- Again changes nothing, and is no error.
+update console.installations set revoked_at = coalesce(revoked_at, @revoked_at::timestamptz)
+where org_id = @org_id and installation_id = @installation_id;
+
+-- name: KeyWasRevoked :one
+select exists (
+    select 1 from console.installations
+    where org_id = @org_id and token_id = @token_id and token_generation = @token_generation and public_key = @public_key
+      and revoked_at is not null
+);
 
 -- name: GetInstallation :one
 select i.org_id, i.installation_id, i.cluster, i.public_key, i.token_generation,
@@ -55,17 +51,33 @@ from console.installations i
 join console.tokens t using (org_id, token_id)
 where i.installation_id = @installation_id;
 
+-- name: UseProof :execrows
+-- One caller wins, whatever arrives at the same time.
+insert into console.used_proofs (org_id, installation_id, at) values (@org_id, @installation_id, @at)
+on conflict do nothing;
+
+-- name: DeleteOldProofs :execrows
+delete from console.used_proofs where at < @before;
+
 -- name: SeeInstallation :exec
 update console.installations set last_seen = @last_seen
 where org_id = @org_id and installation_id = @installation_id and last_seen < @last_seen;
 
 -- name: ListInstallations :many
-select installation_id, cluster, registered_at, last_seen from console.installations
-where org_id = @org_id and revoked_at is null
-order by cluster;
+-- The newest of each cluster: one that was cut off is shown until its cluster registers again.
+select distinct on (i.cluster) i.installation_id, i.cluster, i.registered_at, i.last_seen, i.token_id,
+       (i.revoked_at is not null or t.revoked_at is not null or t.generation <> i.token_generation)::boolean as revoked
+from console.installations i
+join console.tokens t using (org_id, token_id)
+where i.org_id = @org_id
+order by i.cluster, i.revoked_at is not null, i.registered_at desc, i.installation_id;
 
 -- name: ListStatuses :many
-select cluster, body from console.statuses where org_id = @org_id order by cluster, part, instance;
+select cluster, part, instance, received_at, body from console.statuses
+where org_id = @org_id
+  and (sqlc.narg(cluster)::text is null or cluster = sqlc.narg(cluster))
+  and (sqlc.narg(part)::text is null or part = sqlc.narg(part))
+order by cluster, part, instance;
 
 -- name: PutStatuses :exec
 insert into console.statuses (org_id, cluster, part, instance, received_at, body)

@@ -32,7 +32,7 @@ insert into console.sessions (org_id, id_hash, user_name, created_at, last_used_
 values (@org_id, @id_hash, @user_name, @created_at, @created_at);
 
 -- name: GetSession :one
-select s.org_id, s.user_name, s.created_at, s.last_used_at, p.must_change, o.name as organisation
+select s.org_id, s.user_name, s.last_used_at, p.must_change, o.name as organisation
 from console.sessions s
 join console.people p using (org_id, user_name)
 join console.organisations o using (org_id)
