@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -170,19 +171,14 @@ func (f *fleet) startConsole(o options) {
 	require.NoError(f.t, os.WriteFile(filepath.Join(f.signer.dir, "config.yaml"), []byte(config), 0o644))
 	socket := filepath.Join(f.signer.dir, "signer.sock")
 	f.signer.ready = func() error { _, err := os.Stat(socket); return err }
-	signer := fmt.Sprintf("signer: {socket: %s}", socket)
-	if _, err := os.Stat(f.signer.argv[0]); err == nil {
-		f.signer.start()
-	} else {
-		signer = ""
-	}
+	f.signer.start()
 	f.configure(f.console, "console", o, fmt.Sprintf(`
 ui: {listen: "{address}:8443", cert: {certs}/tls.crt, key: {certs}/tls.key, allowed_hosts: ["{address}"]}
 uplink: {listen: "{address}:8444", cert: {certs}/tls.crt, key: {certs}/tls.key}
 database: {dsn: %q}
 bootstrap_token: %s
-%s
-`, f.postgres.dsn(), token, signer), leaf{})
+signer: {socket: %s}
+`, f.postgres.dsn(), token, socket), leaf{})
 	f.console.start()
 }
 
@@ -308,8 +304,7 @@ mirror:
 
 // end stops everything, the last first.
 func (f *fleet) end() {
-	for i := len(f.processes) - 1; i >= 0; i-- {
-		p := f.processes[i]
+	for _, p := range slices.Backward(f.processes) {
 		signal := syscall.SIGTERM
 		if strings.HasPrefix(p.name, "postgres") {
 			signal = syscall.SIGQUIT

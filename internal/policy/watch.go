@@ -59,17 +59,15 @@ func (w *Watcher) State() (sequence uint64, refused string) {
 // Run watches until ctx ends. While cloudsync is away, what is in force stays so.
 func (w *Watcher) Run(ctx context.Context) error {
 	pause := minPause
-	for ctx.Err() == nil {
+	for {
 		heard, err := w.watch(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
 		if heard {
 			pause = minPause
 		}
 		w.deps.Log.Debug("the watch on the policy ended; what is in force stays so", logkey.Error, err)
 		select {
 		case <-ctx.Done():
+			return nil
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, maxPause)
