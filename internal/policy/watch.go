@@ -72,7 +72,6 @@ func (w *Watcher) Run(ctx context.Context) error {
 		}
 		pause = min(2*pause, maxPause)
 	}
-	return nil
 }
 
 func (w *Watcher) watch(ctx context.Context) (heard bool, err error) {
