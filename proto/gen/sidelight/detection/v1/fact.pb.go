@@ -30,7 +30,7 @@ type Fact struct {
 	Client  []byte `protobuf:"bytes,2,opt,name=client,proto3" json:"client,omitempty"`
 	Session []byte `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`
 	Service string `protobuf:"bytes,4,opt,name=service,proto3" json:"service,omitempty"`
-	// Keyed hash of method and path shape.
+	// 16 bytes: keyed hash of method and path shape, and keyed hash of the path as it was.
 	Endpoint []byte `protobuf:"bytes,5,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
 	Status   uint32 `protobuf:"varint,6,opt,name=status,proto3" json:"status,omitempty"`
 	// Attack types that this exchange carried.
