@@ -20,6 +20,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/sidelight/sidelight/agent/internal/probe"
 	"github.com/sidelight/sidelight/agent/internal/selector"
@@ -82,6 +83,7 @@ func (a *aggregator) Mirror(stream aggregatorv1.MirrorService_MirrorServer) erro
 			for _, e := range batch.GetExchanges() {
 				e.Workload = batch.GetWorkloads()[e.GetWorkloadRef()-1]
 				e.Connection = batch.GetConnections()[e.GetConnectionRef()-1]
+				longTimes(e.GetTimes())
 				a.exchanges = append(a.exchanges, e)
 				a.at = append(a.at, time.Now())
 			}
@@ -397,4 +399,19 @@ func TestNothingSelectedNothingAttached(t *testing.T) {
 	require.ErrorContains(t, a.Ready(), "no stream to the aggregator")
 	cancel()
 	require.NoError(t, <-ended)
+}
+
+// longTimes does what the aggregator does, on the clock that began with the host.
+func longTimes(t *trafficv1.Times) {
+	now, mono := time.Now(), probe.Monotonic()
+	at := func(ns uint64) *timestamppb.Timestamp {
+		return timestamppb.New(now.Add(time.Duration(int64(t.GetRequestStartMonoNs() + ns - mono))))
+	}
+	t.RequestStart = at(0)
+	if ns := t.GetRequestTookNs(); ns > 0 {
+		t.RequestEnd = at(ns)
+	}
+	if ns := t.GetResponseAfterNs(); ns > 0 {
+		t.ResponseStart = at(ns)
+	}
 }

@@ -330,7 +330,7 @@ func TestConsoleAwayForLong(t *testing.T) {
 	console := f.session()
 	f.console.stop()
 	l := f.newLoad(1)
-	ctx, stop := context.WithTimeout(t.Context(), lasts(10*time.Second, 10*time.Minute))
+	ctx, stop := context.WithTimeout(t.Context(), lasts(10*time.Second, 5*time.Minute))
 	defer stop()
 	l.run(ctx, 200, 4, 0)
 	l.settle(t, 30*time.Second)

@@ -31,6 +31,12 @@ import (
 	statusv1 "github.com/sidelight/sidelight/proto/gen/sidelight/status/v1"
 )
 
+// browser is the head that an ordinary browser sends, but for its first line.
+const browser = "Host: shop.example.org\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n" +
+	"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\nAccept-Language: en-GB,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br\r\n" +
+	"Referer: https://shop.example.org/products?page=2\r\nCookie: theme=dark; consent=1\r\nSec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\n" +
+	"Sec-Fetch-Site: same-origin\r\nCache-Control: max-age=0\r\n"
+
 // load is a generator whose own list is the truth: every request has a nonce, and each attack a point of its own, so that
 // it becomes an attack of its own, whose hits can be counted.
 type load struct {
@@ -100,7 +106,7 @@ func (l *load) one(client *wire) {
 	l.mu.Lock()
 	l.sent[id] = time.Now()
 	l.mu.Unlock()
-	err := client.send("GET " + target + " HTTP/1.1\r\nHost: shop.example.org\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nAccept: */*\r\ntraceparent: 00-" + id + "-" + id[:16] + "-01\r\n\r\n")
+	err := client.send("GET " + target + " HTTP/1.1\r\n" + browser + "traceparent: 00-" + id + "-" + id[:16] + "-01\r\n\r\n")
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {

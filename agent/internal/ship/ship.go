@@ -40,7 +40,7 @@ type Config struct {
 // DefaultConfig is made for many small exchanges.
 func DefaultConfig() Config {
 	return Config{
-		BufferBytes: 64 << 20, BatchItems: 256, BatchBytes: 256 << 10, Linger: 5 * time.Millisecond,
+		BufferBytes: 64 << 20, BatchItems: 256, BatchBytes: 256 << 10, Linger: 30 * time.Millisecond,
 		Renew: time.Minute, StatusEvery: 10 * time.Second, HeartbeatEvery: time.Second, Drain: 3 * time.Second,
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/sidelight/sidelight/agent/internal/workload"
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
@@ -100,10 +101,27 @@ func encode(e *trafficv1.Exchange) (wire []byte, connection string, err error) {
 		request.Authority = nil
 		defer func() { request.Authority = authority }()
 	}
-	e.Connection = nil
+	times := e.GetTimes()
+	e.Connection, e.Times = nil, short(times)
 	wire, err = proto.Marshal(e)
-	e.Connection = c
+	e.Connection, e.Times = c, times
 	return wire, connection, err
+}
+
+// short tells times by their distance from the start on the monotonic clock; the aggregator knows both clocks of the agent.
+func short(t *trafficv1.Times) *trafficv1.Times {
+	if t.GetRequestStart() == nil || t.GetRequestStartMonoNs() == 0 {
+		return t
+	}
+	since := func(at *timestamppb.Timestamp) uint64 {
+		if at == nil {
+			return 0
+		}
+		return uint64(max(at.AsTime().Sub(t.GetRequestStart().AsTime()), 1))
+	}
+	return &trafficv1.Times{
+		RequestStartMonoNs: t.GetRequestStartMonoNs(), RequestTookNs: since(t.GetRequestEnd()), ResponseAfterNs: since(t.GetResponseStart()),
+	}
 }
 
 func firstHost(headers []*trafficv1.Header) []byte {

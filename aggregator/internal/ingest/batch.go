@@ -146,6 +146,7 @@ func (st *stream) prepare(x *trafficv1.Exchange, size int64, common tables, now 
 	if x.Times == nil {
 		x.Times = &trafficv1.Times{}
 	}
+	st.clock.expand(x.GetTimes())
 	at, plausible := st.clock.observed(x, now)
 	if !plausible {
 		st.service.deps.Losses.Add("ingest", "implausible_time", 1)

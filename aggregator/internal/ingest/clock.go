@@ -99,3 +99,19 @@ func (c *clock) observed(x *trafficv1.Exchange, now time.Time) (time.Time, bool)
 	}
 	return at, true
 }
+
+// expand gives an exchange the times that its agent told by their distance from the start on the monotonic clock.
+func (c clock) expand(t *trafficv1.Times) {
+	if t.GetRequestStart() == nil && t.GetRequestStartMonoNs() != 0 && c.mono != 0 {
+		// The agent's own wall clock at that moment.
+		start := c.at.Add(-c.wall).Add(time.Duration(int64(t.GetRequestStartMonoNs() - c.mono)))
+		after := func(ns uint64) *timestamppb.Timestamp {
+			if ns == 0 {
+				return nil
+			}
+			return timestamppb.New(start.Add(time.Duration(ns)))
+		}
+		t.RequestStart, t.RequestEnd, t.ResponseStart = timestamppb.New(start), after(t.GetRequestTookNs()), after(t.GetResponseAfterNs())
+	}
+	t.RequestTookNs, t.ResponseAfterNs = 0, 0
+}

@@ -11,6 +11,28 @@ import (
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
 
+func TestTimesToldByTheirDistance(t *testing.T) {
+	t.Parallel()
+	noon := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	c := measure(noon, &aggregatorv1.Hello{Wall: timestamppb.New(noon.Add(-time.Hour)), MonoNs: 1000e9})
+	short := &trafficv1.Times{RequestStartMonoNs: 1010e9, RequestTookNs: 3e6, ResponseAfterNs: 2e9}
+	c.expand(short)
+	start := noon.Add(-time.Hour).Add(10 * time.Second)
+	require.Equal(t, start, short.GetRequestStart().AsTime())
+	require.Equal(t, start.Add(3*time.Millisecond), short.GetRequestEnd().AsTime())
+	require.Equal(t, start.Add(2*time.Second), short.GetResponseStart().AsTime())
+	require.Zero(t, short.GetRequestTookNs()+short.GetResponseAfterNs(), "only Mirror knows of them")
+
+	open := &trafficv1.Times{RequestStartMonoNs: 1010e9}
+	c.expand(open)
+	require.Nil(t, open.GetRequestEnd())
+	require.Nil(t, open.GetResponseStart())
+	whole := &trafficv1.Times{RequestStart: timestamppb.New(noon), RequestStartMonoNs: 1010e9, RequestTookNs: 5}
+	c.expand(whole)
+	require.Equal(t, noon, whole.GetRequestStart().AsTime(), "what an agent says itself stands")
+	require.Nil(t, whole.GetRequestEnd())
+}
+
 func TestObserved(t *testing.T) {
 	t.Parallel()
 	noon := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)

@@ -769,9 +769,12 @@ type Times struct {
 	// The same first byte on the agent's monotonic clock, in nanoseconds since its host's boot.
 	RequestStartMonoNs uint64 `protobuf:"varint,4,opt,name=request_start_mono_ns,json=requestStartMonoNs,proto3" json:"request_start_mono_ns,omitempty"`
 	// Set by the aggregator: agent time corrected by the offset measured on its stream. Windows use it.
-	ObservedAt    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=observed_at,json=observedAt,proto3" json:"observed_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ObservedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=observed_at,json=observedAt,proto3" json:"observed_at,omitempty"`
+	// On the Mirror stream only, in place of the first three: nanoseconds since `request_start_mono_ns`. 0: absent.
+	RequestTookNs   uint64 `protobuf:"varint,6,opt,name=request_took_ns,json=requestTookNs,proto3" json:"request_took_ns,omitempty"`
+	ResponseAfterNs uint64 `protobuf:"varint,7,opt,name=response_after_ns,json=responseAfterNs,proto3" json:"response_after_ns,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Times) Reset() {
@@ -839,6 +842,20 @@ func (x *Times) GetObservedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Times) GetRequestTookNs() uint64 {
+	if x != nil {
+		return x.RequestTookNs
+	}
+	return 0
+}
+
+func (x *Times) GetResponseAfterNs() uint64 {
+	if x != nil {
+		return x.ResponseAfterNs
+	}
+	return 0
+}
+
 var File_sidelight_traffic_v1_exchange_proto protoreflect.FileDescriptor
 
 const file_sidelight_traffic_v1_exchange_proto_rawDesc = "" +
@@ -887,7 +904,7 @@ const file_sidelight_traffic_v1_exchange_proto_rawDesc = "" +
 	"\bResponse\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\rR\x06status\x126\n" +
 	"\aheaders\x18\x02 \x03(\v2\x1c.sidelight.traffic.v1.HeaderR\aheaders\x12\x1b\n" +
-	"\tbody_size\x18\x03 \x01(\x04R\bbodySize\"\xb8\x02\n" +
+	"\tbody_size\x18\x03 \x01(\x04R\bbodySize\"\x8c\x03\n" +
 	"\x05Times\x12?\n" +
 	"\rrequest_start\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\frequestStart\x12;\n" +
 	"\vrequest_end\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
@@ -895,7 +912,9 @@ const file_sidelight_traffic_v1_exchange_proto_rawDesc = "" +
 	"\x0eresponse_start\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\rresponseStart\x121\n" +
 	"\x15request_start_mono_ns\x18\x04 \x01(\x04R\x12requestStartMonoNs\x12;\n" +
 	"\vobserved_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"observedAt*U\n" +
+	"observedAt\x12&\n" +
+	"\x0frequest_took_ns\x18\x06 \x01(\x04R\rrequestTookNs\x12*\n" +
+	"\x11response_after_ns\x18\a \x01(\x04R\x0fresponseAfterNs*U\n" +
 	"\x05Phase\x12\x15\n" +
 	"\x11PHASE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rPHASE_REQUEST\x10\x01\x12\x10\n" +
