@@ -14,3 +14,4 @@ stage cloudsync 'BenchmarkCommit' ./internal/journal
 echo "== the whole, on this host"
 stage e2e 'BenchmarkPipeline' ./local 1x
 stage e2e 'BenchmarkCurlToConsole' ./local 1x
+stage e2e 'BenchmarkLinks' ./parts 1x

@@ -152,3 +152,61 @@ func TestBenignExchangesAreNotHeldUp(t *testing.T) {
 	f.cloudsync.thaw()
 	l.settle(t, 30*time.Second)
 }
+
+// What is sent again after a cut, or to another aggregator, is counted once in the inventory too.
+func TestResendsCountOnceInTheInventory(t *testing.T) {
+	f := newFleet(t, options{})
+	console := f.signIn()
+	count := func() (n uint64) {
+		endpoints, err := console.ListEndpoints(t.Context())
+		require.NoError(t, err)
+		for _, e := range endpoints {
+			if e.GetPathTemplate() == "/fixed/page" {
+				n += e.GetRequestCount()
+			}
+		}
+		return n
+	}
+	// The first of a path are counted when they make it an endpoint.
+	first := f.newLoad(0)
+	first.run(t.Context(), 100, 2, 50)
+	var before uint64
+	until(t, 20*time.Second, "the endpoint is there", func() error {
+		if before = count(); before < 50 {
+			return fmt.Errorf("%d", before)
+		}
+		return nil
+	})
+	l := f.newLoad(0)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	loaded := make(chan struct{})
+	go func() { defer close(loaded); l.run(ctx, 100, 4, 0) }()
+	for _, a := range f.aggregators {
+		<-time.After(time.Second)
+		a.kill()
+		a.start()
+	}
+	f.apart(f.agent, f.aggregators...)
+	stop()
+	<-loaded
+	var resent uint64
+	until(t, 30*time.Second, "each is counted", func() error {
+		resent = 0
+		for _, p := range f.processor {
+			for _, c := range f.statusOf(p).GetCounters() {
+				if c.GetName() == "duplicates" {
+					resent += uint64(c.GetValue())
+				}
+			}
+		}
+		switch n := count() - before; {
+		case n < uint64(len(l.sent)):
+			return fmt.Errorf("%d of %d", n, len(l.sent))
+		case n > uint64(len(l.sent)):
+			t.Fatalf("%d requests were counted %d times", len(l.sent), n)
+		}
+		return nil
+	})
+	t.Logf("%d requests, each counted once; %d came again to the replica that knew them", len(l.sent), resent)
+}
