@@ -36,7 +36,7 @@ test-go: ## Go tests of every module
 
 test-long: ## faults, overload and outages for as long as docs/delivery.md says (about 40 min)
 	@scripts/setup.sh test
-	@cd e2e && go test -count=1 -timeout=120m -v ./parts -run '$(or $(RUN),.)' -long 2>&1 | grep -E '^(=== RUN|--- |ok|FAIL|panic)|_test.go:'
+	@cd e2e && go test -count=1 -timeout=120m -v ./parts -run '$(or $(RUN),.)' -long 2>&1 | grep --line-buffered -E '^(=== RUN|\s*--- |ok|FAIL|panic)|_test.go:'
 
 test-short: ## Go tests that take seconds
 	@for m in $(MODULES); do (cd $$m && go test -short ./...) || exit 1; done
