@@ -135,25 +135,24 @@ func (w *tail) handled(sent map[string]bool) (shown, whole int) {
 	return shown, whole
 }
 
-// capacity is how many heavy requests a second the processors judge while the rest of the load runs beside them.
+// capacity is how many heavy requests a second the processors judge while the rest of the load runs beside them: more than
+// fits in the time is sent, and it is what comes out until all of it has.
 func (f *fleet) capacity(w *tail) float64 {
 	f.t.Helper()
-	// More than fits, for a while; what comes out of it in that time is the capacity.
 	start, before := time.Now(), w.count()
 	f.burst(400, 5*time.Second)
-	rate := float64(w.count()-before) / time.Since(start).Seconds()
-	// What is left over must not be taken for what comes next.
-	last := -1
+	last, at := -1, time.Now()
 	until(f.t, 60*time.Second, "the buffers are empty", func() error {
 		now := w.count()
 		if now != last {
-			last = now
-			<-time.After(time.Second)
+			last, at = now, time.Now()
+		}
+		if time.Since(at) < 2*time.Second {
 			return errNotYet
 		}
 		return nil
 	})
-	return rate
+	return float64(last-before) / at.Sub(start).Seconds()
 }
 
 // A killed agent leaves a blind interval that covers exactly what was not seen.
