@@ -78,8 +78,8 @@ func (b books) since(old books) books {
 
 // sent = handled + counted lost, under half of what the processors can do, at it, and at three times of it.
 func TestTheSumCloses(t *testing.T) {
-	// Little buffers overflow soon.
-	f := newFleet(t, options{config: map[string]string{
+	// Little buffers overflow soon. The tail is what tells of each request here: its connection is not renewed meanwhile.
+	f := newFleet(t, options{age: "1h", config: map[string]string{
 		"agent": "capture: {buffer: 1MiB}\n", "aggregator": "max_pending_bytes: 1MiB\n",
 	}})
 	ctx, stop := context.WithCancel(t.Context())
