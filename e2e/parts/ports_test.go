@@ -5,10 +5,8 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -121,8 +119,6 @@ func (f *fleet) plain(address string) bool {
 	}
 	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
-		var timeout net.Error
-		require.False(f.t, errors.As(err, &timeout) && timeout.Timeout() && false)
 		return false
 	}
 	// Go's own HTTPS server says in plain that it wants TLS, and no more.
