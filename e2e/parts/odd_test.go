@@ -175,7 +175,7 @@ func TestRevisions(t *testing.T) {
 				tc.play(t, id, func() { sentAt <- time.Now() })
 			}()
 			from := <-sentAt
-			shown := until(t, 10*time.Second, "the hit is shown", func() error {
+			until(t, 10*time.Second, "the hit is shown", func() error {
 				if _, all := w.of(id); !hasHits(all) {
 					return fmt.Errorf("%d revisions, none with a hit", len(all))
 				}
@@ -206,7 +206,6 @@ func TestRevisions(t *testing.T) {
 			if tc.size > 0 {
 				require.Equal(t, tc.size, hit.GetRequest().GetBodySize())
 			}
-			_ = shown
 			t.Logf("shown %d ms after the attack's last byte", delay.Milliseconds())
 		})
 	}
