@@ -51,7 +51,9 @@ type PartStatus struct {
 	// Set by the aggregator, on its own clock: every exchange of the agent that began earlier is acknowledged.
 	WatchedUntil *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=watched_until,json=watchedUntil,proto3" json:"watched_until,omitempty"`
 	// Set by the aggregator: the agent's stream is open.
-	Connected     bool `protobuf:"varint,17,opt,name=connected,proto3" json:"connected,omitempty"`
+	Connected bool `protobuf:"varint,17,opt,name=connected,proto3" json:"connected,omitempty"`
+	// Agents only. What is shed at this moment to stay within the agent's share of the host, and why; empty when nothing is.
+	Shedding      string `protobuf:"bytes,18,opt,name=shedding,proto3" json:"shedding,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -205,6 +207,13 @@ func (x *PartStatus) GetConnected() bool {
 	return false
 }
 
+func (x *PartStatus) GetShedding() string {
+	if x != nil {
+		return x.Shedding
+	}
+	return ""
+}
+
 type Counter struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -332,8 +341,12 @@ type Coverage struct {
 	Exchanges             uint64 `protobuf:"varint,8,opt,name=exchanges,proto3" json:"exchanges,omitempty"`
 	ExchangesAcknowledged uint64 `protobuf:"varint,9,opt,name=exchanges_acknowledged,json=exchangesAcknowledged,proto3" json:"exchanges_acknowledged,omitempty"`
 	ExchangesLost         uint64 `protobuf:"varint,10,opt,name=exchanges_lost,json=exchangesLost,proto3" json:"exchanges_lost,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
+	// Bytes that the workload moved by io_uring: they are not inspected. Only counted where the kernel tells of them (6.3).
+	BytesIoUring uint64 `protobuf:"varint,11,opt,name=bytes_io_uring,json=bytesIoUring,proto3" json:"bytes_io_uring,omitempty"`
+	// It has an io_uring, whether its bytes can be counted or not.
+	IoUring       bool `protobuf:"varint,12,opt,name=io_uring,json=ioUring,proto3" json:"io_uring,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Coverage) Reset() {
@@ -436,11 +449,33 @@ func (x *Coverage) GetExchangesLost() uint64 {
 	return 0
 }
 
+func (x *Coverage) GetBytesIoUring() uint64 {
+	if x != nil {
+		return x.BytesIoUring
+	}
+	return 0
+}
+
+func (x *Coverage) GetIoUring() bool {
+	if x != nil {
+		return x.IoUring
+	}
+	return false
+}
+
+// TlsCoverage is one TLS library, or program with TLS inside, that a workload has mapped.
 type TlsCoverage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Stack         string                 `protobuf:"bytes,1,opt,name=stack,proto3" json:"stack,omitempty"`
-	Hooked        bool                   `protobuf:"varint,2,opt,name=hooked,proto3" json:"hooked,omitempty"`
-	Why           string                 `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "openssl", "gotls" …
+	Stack  string `protobuf:"bytes,1,opt,name=stack,proto3" json:"stack,omitempty"`
+	Hooked bool   `protobuf:"varint,2,opt,name=hooked,proto3" json:"hooked,omitempty"`
+	// Why it is not hooked, or why not at the site that costs least.
+	Why string `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
+	// File as the workload sees it, and what it says of its version.
+	Library string `protobuf:"bytes,4,opt,name=library,proto3" json:"library,omitempty"`
+	Version string `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
+	// Where reads and writes are seen: "ssl_read_internal" (the callee that all reads share) or "SSL_read, SSL_read_ex".
+	Site          string `protobuf:"bytes,6,opt,name=site,proto3" json:"site,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -492,6 +527,27 @@ func (x *TlsCoverage) GetHooked() bool {
 func (x *TlsCoverage) GetWhy() string {
 	if x != nil {
 		return x.Why
+	}
+	return ""
+}
+
+func (x *TlsCoverage) GetLibrary() string {
+	if x != nil {
+		return x.Library
+	}
+	return ""
+}
+
+func (x *TlsCoverage) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *TlsCoverage) GetSite() string {
+	if x != nil {
+		return x.Site
 	}
 	return ""
 }
@@ -587,7 +643,7 @@ var File_sidelight_status_v1_status_proto protoreflect.FileDescriptor
 
 const file_sidelight_status_v1_status_proto_rawDesc = "" +
 	"\n" +
-	" sidelight/status/v1/status.proto\x12\x13sidelight.status.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#sidelight/traffic/v1/workload.proto\"\x9c\x06\n" +
+	" sidelight/status/v1/status.proto\x12\x13sidelight.status.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#sidelight/traffic/v1/workload.proto\"\xb8\x06\n" +
 	"\n" +
 	"PartStatus\x12\x12\n" +
 	"\x04part\x18\x01 \x01(\tR\x04part\x12\x1a\n" +
@@ -609,14 +665,15 @@ const file_sidelight_status_v1_status_proto_rawDesc = "" +
 	"\x16policy_refused_because\x18\x0e \x01(\tR\x14policyRefusedBecause\x12=\n" +
 	"\fwatched_from\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\vwatchedFrom\x12?\n" +
 	"\rwatched_until\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\fwatchedUntil\x12\x1c\n" +
-	"\tconnected\x18\x11 \x01(\bR\tconnected\"3\n" +
+	"\tconnected\x18\x11 \x01(\bR\tconnected\x12\x1a\n" +
+	"\bshedding\x18\x12 \x01(\tR\bshedding\"3\n" +
 	"\aCounter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value\"J\n" +
 	"\x04Loss\x12\x14\n" +
 	"\x05place\x18\x01 \x01(\tR\x05place\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
-	"\x05count\x18\x03 \x01(\x03R\x05count\"\x87\x03\n" +
+	"\x05count\x18\x03 \x01(\x03R\x05count\"\xc8\x03\n" +
 	"\bCoverage\x12:\n" +
 	"\bworkload\x18\x01 \x01(\v2\x1e.sidelight.traffic.v1.WorkloadR\bworkload\x12\x1a\n" +
 	"\bmirrored\x18\x02 \x01(\bR\bmirrored\x12\x10\n" +
@@ -630,11 +687,16 @@ const file_sidelight_status_v1_status_proto_rawDesc = "" +
 	"\texchanges\x18\b \x01(\x04R\texchanges\x125\n" +
 	"\x16exchanges_acknowledged\x18\t \x01(\x04R\x15exchangesAcknowledged\x12%\n" +
 	"\x0eexchanges_lost\x18\n" +
-	" \x01(\x04R\rexchangesLost\"M\n" +
+	" \x01(\x04R\rexchangesLost\x12$\n" +
+	"\x0ebytes_io_uring\x18\v \x01(\x04R\fbytesIoUring\x12\x19\n" +
+	"\bio_uring\x18\f \x01(\bR\aioUring\"\x95\x01\n" +
 	"\vTlsCoverage\x12\x14\n" +
 	"\x05stack\x18\x01 \x01(\tR\x05stack\x12\x16\n" +
 	"\x06hooked\x18\x02 \x01(\bR\x06hooked\x12\x10\n" +
-	"\x03why\x18\x03 \x01(\tR\x03why\"\xe3\x01\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why\x12\x18\n" +
+	"\alibrary\x18\x04 \x01(\tR\alibrary\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\tR\aversion\x12\x12\n" +
+	"\x04site\x18\x06 \x01(\tR\x04site\"\xe3\x01\n" +
 	"\rBlindInterval\x12:\n" +
 	"\bworkload\x18\x01 \x01(\v2\x1e.sidelight.traffic.v1.WorkloadR\bworkload\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12.\n" +
