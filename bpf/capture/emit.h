@@ -1,44 +1,77 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #pragma once
 
-/* A call that moved bytes: one buffer, or vectors. */
+/* A call that moved bytes: one buffer, or vectors, or messages with vectors each. */
 struct call {
 	u64 buf;
 	u64 iov;
 	u64 iovlen;
+	u64 msgs;
+	u32 nmsgs;
 	u32 len;
 	s32 fd;
 	u8 dir;
 	u8 size_only;
+	u8 pad[2];
 };
 
-/* Where copying stands within a call. */
+/* Where copying stands within a call. It lies in a map, not on the stack: of what lies there the verifier remembers no
+ * values, so that it need not follow every iteration of a loop by itself. */
 struct cursor {
-	struct sock *sk;
-	struct conn *conn;
-	u64 src;   /* next byte to copy */
-	u32 left;  /* of this buffer */
-	u32 todo;  /* of the call, copied or not */
-	u32 allow; /* of the budget */
+	u64 sock;
+	u64 iov; /* next vector */
+	u64 iovlen;
+	u64 msgs; /* next message */
+	u64 src;  /* next byte to copy */
+	u32 nmsgs;
+	u32 msg_left; /* of this message */
+	u32 left;     /* of this buffer */
+	u32 todo;     /* of the call, copied or not */
+	u32 allow;    /* of the budget */
 	u32 seq;
-	u32 wake;
 	u32 tgid;
+	u32 wake; /* how the reader is told of the records */
 	u16 flags;
 	u8 dir;
+	u8 pad;
 };
+
+/* What a program works with between two records. Tracepoints are not interrupted by one another, so one for each
+ * processor will do. */
+struct work {
+	struct call call;
+	struct cursor cursor;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct work);
+} works SEC(".maps");
+
+static __always_inline struct work *work(void)
+{
+	u32 zero = 0;
+	struct work *w = bpf_map_lookup_elem(&works, &zero);
+
+	if (w)
+		__builtin_memset(w, 0, sizeof(*w));
+	return w;
+}
 
 #define SMALL 256
 #define MEDIUM 1024
 #define LARGE 4096
 #define HUGE 16384
 
-/* Records that one call may make: HUGE × CHUNKS is the largest budget. */
-#define CHUNKS 80
+/* Records and vectors that one call is followed over. What a call moved beyond them is told by its size. */
+#define STEPS 40
 
-static __always_inline void header(struct event *e, struct cursor *c, u32 len, u32 cap, u16 flags)
+static __always_inline void header(struct event *e, struct cursor *c, struct conn *conn, u32 len, u32 cap, u16 flags)
 {
-	e->sock = (u64)c->sk;
-	e->start = c->conn->start;
+	e->sock = c->sock;
+	e->start = conn->start;
 	e->mono = bpf_ktime_get_ns();
 	e->cgroup = bpf_get_current_cgroup_id();
 	e->seq = c->seq;
@@ -46,14 +79,35 @@ static __always_inline void header(struct event *e, struct cursor *c, u32 len, u
 	e->cap = cap;
 	e->tgid = c->tgid;
 	e->tid = (u32)bpf_get_current_pid_tgid();
-	e->flags = flags | (c->conn->role == ROLE_SERVER ? FLAG_ACCEPTED : 0) | (c->conn->from_start ? FLAG_START : 0);
+	e->netns = conn->netns;
+	flags |= c->flags;
+	if (conn->role == ROLE_SERVER)
+		flags |= FLAG_ACCEPTED;
+	if (conn->from_start && (conn->hooked || !(flags & FLAG_TLS)))
+		flags |= FLAG_START;
+	e->flags = flags;
 	e->dir = c->dir;
-	addresses(e, c->sk);
+	e->family = conn->family;
+	e->lport = conn->lport;
+	e->rport = conn->rport;
+	__builtin_memcpy(e->laddr, conn->laddr, 16);
+	__builtin_memcpy(e->raddr, conn->raddr, 16);
+	e->lost = conn->lost[c->dir & 1];
+	e->other = 0;
 }
 
-static __always_inline u64 wakeup(struct cursor *c)
+/* wakeup: a reader that is awake comes by itself, and is woken only when the ring fills up; one that sleeps, at once. */
+static __always_inline u32 wakeup(void)
 {
-	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > c->wake ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	u32 zero = 0;
+	u32 *sleeps = bpf_map_lookup_elem(&asleep, &zero);
+	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
+
+	if (sleeps && *sleeps) {
+		*sleeps = 0;
+		return BPF_RB_FORCE_WAKEUP;
+	}
+	return set && bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > set->wake_at ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
 #define COPY(SIZE)                                                                             \
@@ -65,27 +119,25 @@ static __always_inline u64 wakeup(struct cursor *c)
 		if (n > SIZE)                                                                  \
 			n = SIZE;                                                              \
 		if (bpf_probe_read_user(e->data, n, (void *)c->src)) {                         \
-			header(e, c, n, 0, FLAG_FAULT | flags);                                \
-			count(COUNT_FAULT_BYTES, n);                                           \
-		} else {                                                                       \
-			header(e, c, n, n, flags);                                             \
-			count(COUNT_BYTES, n);                                                 \
+			flags |= FLAG_FAULT;                                                   \
+			cap = 0;                                                               \
 		}                                                                              \
-		bpf_ringbuf_submit(e, wakeup(c));                                              \
+		header(e, c, conn, moved, cap, flags);                                         \
+		bpf_ringbuf_submit(e, c->wake);                                                \
 	}
 
 /* chunk copies up to HUGE bytes into one record. */
-static __noinline int chunk(struct cursor *c)
+static __noinline int chunk(struct cursor *c, struct conn *conn)
 {
 	u32 n = c->left < c->allow ? c->left : c->allow;
 	u16 flags = 0;
-	u32 moved;
+	u32 moved, cap;
 
 	if (n > HUGE)
 		n = HUGE;
-	if (n > c->todo)
-		n = c->todo;
-	moved = n;
+	if (n > c->msg_left)
+		n = c->msg_left;
+	moved = cap = n;
 	if (c->todo > n)
 		flags = FLAG_MORE;
 	if (n <= SMALL) {
@@ -98,146 +150,167 @@ static __noinline int chunk(struct cursor *c)
 		COPY(HUGE)
 	}
 	count(COUNT_EVENTS, 1);
+	count(cap ? COUNT_BYTES : COUNT_FAULT_BYTES, moved);
 	goto step;
 full:
 	count(COUNT_RING_FULL, 1);
 	count(COUNT_RING_FULL_BYTES, moved);
+	conn->lost[c->dir & 1] += moved;
 step:
 	c->seq += moved;
 	c->src += moved;
 	c->left -= moved;
 	c->todo -= moved;
+	c->msg_left -= moved;
 	c->allow -= moved;
 	return 0;
 }
 
 /* size tells of bytes that were moved and are not copied. */
-static __noinline int size(struct cursor *c)
+static __noinline int size(struct cursor *c, struct conn *conn)
 {
 	struct event *e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
 
 	if (!e) {
 		count(COUNT_RING_FULL, 1);
 		count(COUNT_RING_FULL_BYTES, c->todo);
+		conn->lost[c->dir & 1] += c->todo;
 		return 0;
 	}
-	header(e, c, c->todo, 0, c->flags);
-	bpf_ringbuf_submit(e, wakeup(c));
+	header(e, c, conn, c->todo, 0, 0);
+	bpf_ringbuf_submit(e, c->wake);
 	count(COUNT_EVENTS, 1);
 	return 0;
 }
 
-/* first_byte tells whether what was just read is the beginning of the stream: the counter of all bytes that ever came,
- * taken off the number of the next one, is the number of the first. */
-static __always_inline int first_byte(struct sock *sk, u32 len)
+/* step goes to the next buffer of the call. 0: there is none, or it cannot be read. */
+static __always_inline int step(struct cursor *c)
 {
-	struct tcp_sock *tcp = (struct tcp_sock *)sk;
-	u32 first = BPF_CORE_READ(tcp, rcv_nxt) - (u32)BPF_CORE_READ(tcp, bytes_received);
+	if (c->iovlen && c->msg_left) {
+		struct iovec v;
 
-	return BPF_CORE_READ(tcp, copied_seq) - len == first;
+		if (bpf_probe_read_user(&v, sizeof(v), (void *)c->iov)) {
+			c->flags |= FLAG_FAULT;
+			return 0;
+		}
+		c->iov += sizeof(v);
+		c->iovlen--;
+		c->src = v.base;
+		c->left = v.len > 0x7fffffff ? 0x7fffffff : v.len;
+		return 1;
+	}
+	if (c->nmsgs) {
+		struct mmsghdr m;
+
+		if (bpf_probe_read_user(&m, sizeof(m), (void *)c->msgs)) {
+			c->flags |= FLAG_FAULT;
+			return 0;
+		}
+		c->msgs += sizeof(m);
+		c->nmsgs--;
+		c->iov = m.hdr.iov;
+		c->iovlen = m.hdr.iovlen;
+		c->msg_left = m.len;
+		return 1;
+	}
+	return 0;
 }
 
-/* lookup finds the connection, or begins it. */
-static __always_inline struct conn *lookup(struct sock *sk, u8 dir, u32 len)
-{
-	u64 key = (u64)sk;
-	struct conn *conn = bpf_map_lookup_elem(&conns, &key);
-	struct conn fresh = { .start = bpf_ktime_get_ns(), .last_dir = !dir };
-	u16 port = BPF_CORE_READ(sk, __sk_common.skc_num);
+/* What steps works on. */
+struct pair {
+	struct cursor *c;
+	struct conn *conn;
+};
 
-	if (conn)
-		return conn;
-	if (dir == DIR_IN)
-		fresh.from_start = first_byte(sk, len);
-	if (bpf_map_lookup_elem(&ports, &port))
-		fresh.role = ROLE_SERVER;
-	else if (dir == DIR_OUT)
-		fresh.role = ROLE_CLIENT;
-	if (bpf_map_update_elem(&conns, &key, &fresh, BPF_ANY))
-		count(COUNT_CONNECTIONS_FULL, 1);
-	return bpf_map_lookup_elem(&conns, &key);
+/* next makes one record, or goes to the next buffer. 1: there is nothing more to do. */
+static long next(u32 i, struct pair *p)
+{
+	struct cursor *c = p->c;
+
+	if (!c->todo || !c->allow)
+		return 1;
+	if (c->left && c->msg_left)
+		chunk(c, p->conn);
+	else if (!step(c))
+		return 1;
+	return 0;
 }
 
-static __always_inline void capture(struct call *call, u32 tgid)
+/* steps goes over a call's buffers. Newer kernels have a helper for it, which lets the verifier look at one step instead of all: loading takes
+ * a fifth of the time. */
+static __always_inline void steps(struct cursor *c, struct conn *conn)
 {
-	struct cursor c = { .sk = sock_of(call->fd), .dir = call->dir, .todo = call->len, .tgid = tgid };
-	u32 zero = 0, segments = 0;
+	struct pair p = { .c = c, .conn = conn };
+
+#ifdef MODERN
+	bpf_loop(STEPS, next, &p, 0);
+#else
+	for (u32 i = 0; i < STEPS; i++)
+		if (next(i, &p))
+			break;
+#endif
+}
+
+/* copy makes records of a call's bytes, as far as the budget of the run goes. */
+static __always_inline void copy(struct cursor *c, struct conn *conn)
+{
+	u32 zero = 0, todo = c->todo;
 	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
-	struct tcp_sock *tcp = (struct tcp_sock *)c.sk;
 	u32 budget;
 
-	if (!c.sk || !set)
+	if (!set)
 		return;
-	c.conn = lookup(c.sk, call->dir, call->len);
-	if (!c.conn || c.conn->closed)
-		return;
-	if (c.conn->role == ROLE_CLIENT) {
-		count(COUNT_CLIENT_LEG_BYTES, call->len);
-		return;
-	}
-	c.conn->seen = 1;
-	c.wake = set->wake_at;
-	/* The counter of the stream has moved past these bytes by now. */
-	if (call->dir == DIR_IN)
-		c.seq = BPF_CORE_READ(tcp, copied_seq) - call->len;
-	else
-		c.seq = BPF_CORE_READ(tcp, write_seq) - call->len;
-	if (call->size_only) {
-		c.flags = FLAG_SIZE_ONLY;
-		count(COUNT_SIZE_ONLY_BYTES, call->len);
-		size(&c);
-		return;
-	}
 	/* A change of direction is a new message: the budget starts again. */
-	if (c.conn->last_dir != call->dir) {
-		c.conn->last_dir = call->dir;
-		c.conn->run_bytes = 0;
+	if (conn->last_dir != c->dir) {
+		conn->last_dir = c->dir;
+		conn->run_bytes = 0;
 	}
-	budget = set->budget[call->dir & 1];
-	c.allow = budget > c.conn->run_bytes ? budget - c.conn->run_bytes : 0;
-	c.src = call->buf;
-	c.left = call->buf ? call->len : 0;
-	for (int i = 0; i < CHUNKS; i++) {
-		if (!c.todo || !c.allow)
-			break;
-		if (!c.left) {
-			struct iovec v;
-
-			if (segments >= call->iovlen)
-				break;
-			if (bpf_probe_read_user(&v, sizeof(v), (void *)(call->iov + segments * sizeof(v)))) {
-				c.flags = FLAG_FAULT;
-				break;
-			}
-			segments++;
-			c.src = v.base;
-			c.left = v.len > 0x7fffffff ? 0x7fffffff : v.len;
-			continue;
-		}
-		chunk(&c);
-	}
-	c.conn->run_bytes += call->len - c.todo;
-	if (!c.todo)
+	budget = set->budget[c->dir & 1];
+	c->allow = budget > conn->run_bytes ? budget - conn->run_bytes : 0;
+	steps(c, conn);
+	conn->run_bytes += todo - c->todo;
+	if (!c->todo)
 		return;
-	if (c.flags & FLAG_FAULT) {
-		count(COUNT_FAULT_BYTES, c.todo);
-	} else if (c.allow) {
-		count(COUNT_SEGMENTS_BYTES, c.todo);
-		c.flags = FLAG_TRUNCATED;
+	if (c->flags & FLAG_FAULT) {
+		count(COUNT_FAULT_BYTES, c->todo);
+	} else if (c->allow) {
+		count(COUNT_SEGMENTS_BYTES, c->todo);
+		c->flags |= FLAG_TRUNCATED;
 	} else {
-		count(COUNT_TRUNCATED_BYTES, c.todo);
-		c.flags = FLAG_TRUNCATED;
+		count(COUNT_TRUNCATED_BYTES, c->todo);
+		c->flags |= FLAG_TRUNCATED | (set->shed ? FLAG_SHED : 0);
 	}
-	size(&c);
+	size(c, conn);
 }
 
-static __always_inline void emit_close(struct sock *sk, struct conn *conn)
+/* closing tells that the process's side is done, and where both directions ended. */
+static __always_inline void closing(u64 sock, struct conn *conn, u32 in, u32 out, u16 flags)
 {
-	struct cursor c = { .sk = sk, .conn = conn, .flags = FLAG_CLOSE };
-	u32 zero = 0;
-	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
+	struct cursor c = { .sock = sock, .flags = FLAG_CLOSE | flags, .seq = in, .dir = DIR_IN };
+	struct event *e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
 
-	if (set)
-		c.wake = set->wake_at;
-	size(&c);
+	if (!e) {
+		count(COUNT_RING_FULL, 1);
+		return;
+	}
+	header(e, &c, conn, 0, 0, 0);
+	e->other = out;
+	bpf_ringbuf_submit(e, wakeup());
+	count(COUNT_EVENTS, 1);
+}
+
+static __always_inline void notice(u32 tgid, u8 what)
+{
+	struct event *e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
+
+	if (!e) {
+		count(COUNT_RING_FULL, 1);
+		return;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	e->mono = bpf_ktime_get_ns();
+	e->tgid = tgid;
+	e->flags = FLAG_NOTICE;
+	e->dir = what;
+	bpf_ringbuf_submit(e, wakeup());
 }

@@ -15,10 +15,20 @@ enum flags {
 	FLAG_ACCEPTED = 16, /* accepted by a mirrored process: the server side, beyond doubt */
 	FLAG_MORE = 32,     /* another record of the same call follows */
 	FLAG_START = 64,    /* the connection's first byte was seen */
+	FLAG_TLS = 128,     /* plaintext of a TLS session: `seq` numbers the plaintext */
+	FLAG_NOTICE = 256,  /* news of a process, not of a connection: `dir` is an enum notice */
+	FLAG_SHED = 512,    /* truncated, and budgets are below what was asked for */
 };
 
-/* One record of the ring. `seq` is the TCP sequence number of the first byte that this record is about; `len` bytes
- * were moved from there on, of which `cap` stand in `data`. */
+enum notice {
+	NOTICE_EXEC = 1,  /* a process runs another program */
+	NOTICE_FORK = 2,  /* a mirrored process has a child */
+	NOTICE_CODE = 3,  /* a mirrored process mapped a file to execute: a library */
+	NOTICE_URING = 4, /* a mirrored process uses io_uring */
+};
+
+/* One record of the ring. `seq` is the number of the first byte that this record is about, within its direction: the TCP
+ * sequence number, or that of the plaintext. `len` bytes were moved from there on, of which `cap` stand in `data`. */
 struct event {
 	u64 sock;
 	u64 start;
@@ -37,6 +47,8 @@ struct event {
 	u16 rport;
 	u8 laddr[16];
 	u8 raddr[16];
+	u32 lost;  /* bytes of this direction that found no room in the ring, so far */
+	u32 other; /* FLAG_CLOSE: the number of the next byte of the other direction */
 	u8 data[];
 };
 
@@ -53,12 +65,24 @@ enum counter {
 	COUNT_CONNECTIONS_FULL,
 	COUNT_COMPAT_CALLS,
 	COUNT_SEGMENTS_BYTES, /* beyond the vectors that one call is followed over */
+	COUNT_TLS_MISMATCH,   /* a session was seen on another socket than the one it was bound to */
+	COUNT_TLS_UNPLACED_BYTES, /* plaintext of a session whose socket is not known */
+	COUNT_CIPHER_BYTES,   /* ciphertext: not copied */
 	COUNTERS,
+};
+
+/* What is counted per process, by process id, where the agent asks for it. */
+struct usage {
+	u64 undecrypted; /* ciphertext of connections of which no plaintext was ever seen */
+	u64 moved;       /* bytes that the kernel's socket layer moved, by whatever way, since io_uring is watched */
+	u64 called;      /* those of them that a followed call moved */
 };
 
 /* Set by the agent, index 0 of `settings`. */
 struct settings {
 	u32 budget[2]; /* bytes copied per run of one direction: DIR_IN, DIR_OUT */
 	u32 wake_at;   /* bytes in the ring from which the reader is woken */
+	u32 uring;     /* io_uring is watched */
+	u32 shed;      /* budgets are below what was asked for */
 	u32 pad;
 };

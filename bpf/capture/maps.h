@@ -10,16 +10,37 @@ enum role {
 /* What is known of a connection while it lives. */
 struct conn {
 	u64 start;     /* tells two connections with one socket's address apart */
+	u64 ssl;       /* the TLS session whose plaintext flows on it */
+	u64 cipher;    /* bytes dropped as ciphertext before any plaintext came */
 	u32 run_bytes; /* copied since the direction last changed */
+	u32 plain[2];  /* number of the next byte of plaintext, by direction */
+	u32 lost[2];   /* bytes that found no room in the ring, by direction */
+	u32 netns;
+	u16 lport;
+	u16 rport;
+	u8 laddr[16];
+	u8 raddr[16];
+	u8 family;
 	u8 last_dir;
 	u8 role;
 	u8 closed;
-	u8 seen;       /* the agent has heard of it */
+	u8 seen;       /* the agent has heard of it, as it is in the clear */
+	u8 seen_plain; /* the agent has heard of its plaintext */
 	u8 from_start; /* its first byte was seen */
-	u8 pad[7];
+	u8 looked;     /* by direction: its first bytes were looked at, to tell TLS */
+	u8 tls;        /* what the socket carries is ciphertext */
+	u8 hooked;     /* its TLS library had probes from its first byte on */
+	u8 pad[6];
 };
 
-/* Processes to mirror, by process id. */
+/* A process that is mirrored. */
+enum target_flags {
+	TARGET_MIRRORED = 1,
+	TARGET_TLS = 2,   /* a TLS library that it maps has probes */
+	TARGET_URING = 4, /* it was told that the process uses io_uring */
+};
+
+/* Processes to mirror, by process id: target_flags. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
@@ -44,11 +65,26 @@ struct {
 } conns SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u32);
+	__type(value, struct usage);
+} usages SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
 	__type(value, struct settings);
 } settings SEC(".maps");
+
+/* Index 0: the reader of the ring sleeps until it is woken. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} asleep SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -69,4 +105,23 @@ static __always_inline void count(u32 what, u64 n)
 
 	if (value)
 		*value += n;
+}
+
+static __always_inline struct usage *usage_of(u32 tgid)
+{
+	struct usage none = {};
+	struct usage *known = bpf_map_lookup_elem(&usages, &tgid);
+
+	if (known)
+		return known;
+	bpf_map_update_elem(&usages, &tgid, &none, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&usages, &tgid);
+}
+
+static __always_inline int watching_uring(void)
+{
+	u32 zero = 0;
+	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
+
+	return set && set->uring;
 }

@@ -40,6 +40,7 @@ enum {
 #define IPPROTO_TCP 6
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
+#define PROT_EXEC 0x4
 #define MSG_PEEK 0x2
 #define MSG_TRUNC 0x20
 #define MSG_ERRQUEUE 0x2000
@@ -57,7 +58,7 @@ enum tcp_state {
 
 /* x86-64 */
 struct pt_regs {
-	unsigned long di, si, dx, r10, orig_ax;
+	unsigned long di, si, dx, cx, r8, r10, ax, orig_ax;
 };
 
 struct thread_info {
@@ -148,4 +149,14 @@ struct msghdr {
 	u32 pad0;
 	u64 iov;
 	u64 iovlen;
+	u64 control;
+	u64 controllen;
+	u32 flags;
+	u32 pad1;
+};
+
+struct mmsghdr {
+	struct msghdr hdr;
+	u32 len;
+	u32 pad;
 };

@@ -16,16 +16,32 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	captureMapConns       = "conns"
-	captureMapCounters    = "counters"
-	captureMapPorts       = "ports"
-	captureMapRing        = "ring"
-	captureMapSettings    = "settings"
-	captureMapTargets     = "targets"
-	captureProgSlExit     = "sl_exit"
-	captureProgSlFork     = "sl_fork"
-	captureProgSlSetState = "sl_set_state"
-	captureProgSlSysExit  = "sl_sys_exit"
+	captureMapAsleep         = "asleep"
+	captureMapConns          = "conns"
+	captureMapCounters       = "counters"
+	captureMapInTls          = "in_tls"
+	captureMapLastReceived   = "last_received"
+	captureMapPorts          = "ports"
+	captureMapRing           = "ring"
+	captureMapSessions       = "sessions"
+	captureMapSettings       = "settings"
+	captureMapTargets        = "targets"
+	captureMapUsages         = "usages"
+	captureMapWorks          = "works"
+	captureProgSlExec        = "sl_exec"
+	captureProgSlExit        = "sl_exit"
+	captureProgSlFork        = "sl_fork"
+	captureProgSlReceived    = "sl_received"
+	captureProgSlSent        = "sl_sent"
+	captureProgSlSetState    = "sl_set_state"
+	captureProgSlSysExit     = "sl_sys_exit"
+	captureProgSlTlsForget   = "sl_tls_forget"
+	captureProgSlTlsRead     = "sl_tls_read"
+	captureProgSlTlsReadEx   = "sl_tls_read_ex"
+	captureProgSlTlsReturn   = "sl_tls_return"
+	captureProgSlTlsWrite    = "sl_tls_write"
+	captureProgSlTlsWriteEx  = "sl_tls_write_ex"
+	captureProgSlTlsWriteEx2 = "sl_tls_write_ex2"
 )
 
 // loadCapture returns the embedded CollectionSpec for capture.
@@ -70,22 +86,38 @@ type captureSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type captureProgramSpecs struct {
-	SlExit     *ebpf.ProgramSpec `ebpf:"sl_exit"`
-	SlFork     *ebpf.ProgramSpec `ebpf:"sl_fork"`
-	SlSetState *ebpf.ProgramSpec `ebpf:"sl_set_state"`
-	SlSysExit  *ebpf.ProgramSpec `ebpf:"sl_sys_exit"`
+	SlExec        *ebpf.ProgramSpec `ebpf:"sl_exec"`
+	SlExit        *ebpf.ProgramSpec `ebpf:"sl_exit"`
+	SlFork        *ebpf.ProgramSpec `ebpf:"sl_fork"`
+	SlReceived    *ebpf.ProgramSpec `ebpf:"sl_received"`
+	SlSent        *ebpf.ProgramSpec `ebpf:"sl_sent"`
+	SlSetState    *ebpf.ProgramSpec `ebpf:"sl_set_state"`
+	SlSysExit     *ebpf.ProgramSpec `ebpf:"sl_sys_exit"`
+	SlTlsForget   *ebpf.ProgramSpec `ebpf:"sl_tls_forget"`
+	SlTlsRead     *ebpf.ProgramSpec `ebpf:"sl_tls_read"`
+	SlTlsReadEx   *ebpf.ProgramSpec `ebpf:"sl_tls_read_ex"`
+	SlTlsReturn   *ebpf.ProgramSpec `ebpf:"sl_tls_return"`
+	SlTlsWrite    *ebpf.ProgramSpec `ebpf:"sl_tls_write"`
+	SlTlsWriteEx  *ebpf.ProgramSpec `ebpf:"sl_tls_write_ex"`
+	SlTlsWriteEx2 *ebpf.ProgramSpec `ebpf:"sl_tls_write_ex2"`
 }
 
 // captureMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type captureMapSpecs struct {
-	Conns    *ebpf.MapSpec `ebpf:"conns"`
-	Counters *ebpf.MapSpec `ebpf:"counters"`
-	Ports    *ebpf.MapSpec `ebpf:"ports"`
-	Ring     *ebpf.MapSpec `ebpf:"ring"`
-	Settings *ebpf.MapSpec `ebpf:"settings"`
-	Targets  *ebpf.MapSpec `ebpf:"targets"`
+	Asleep       *ebpf.MapSpec `ebpf:"asleep"`
+	Conns        *ebpf.MapSpec `ebpf:"conns"`
+	Counters     *ebpf.MapSpec `ebpf:"counters"`
+	InTls        *ebpf.MapSpec `ebpf:"in_tls"`
+	LastReceived *ebpf.MapSpec `ebpf:"last_received"`
+	Ports        *ebpf.MapSpec `ebpf:"ports"`
+	Ring         *ebpf.MapSpec `ebpf:"ring"`
+	Sessions     *ebpf.MapSpec `ebpf:"sessions"`
+	Settings     *ebpf.MapSpec `ebpf:"settings"`
+	Targets      *ebpf.MapSpec `ebpf:"targets"`
+	Usages       *ebpf.MapSpec `ebpf:"usages"`
+	Works        *ebpf.MapSpec `ebpf:"works"`
 }
 
 // captureVariableSpecs contains global variables before they are loaded into the kernel.
@@ -114,22 +146,34 @@ func (o *captureObjects) Close() error {
 //
 // It can be passed to loadCaptureObjects or ebpf.CollectionSpec.LoadAndAssign.
 type captureMaps struct {
-	Conns    *ebpf.Map `ebpf:"conns"`
-	Counters *ebpf.Map `ebpf:"counters"`
-	Ports    *ebpf.Map `ebpf:"ports"`
-	Ring     *ebpf.Map `ebpf:"ring"`
-	Settings *ebpf.Map `ebpf:"settings"`
-	Targets  *ebpf.Map `ebpf:"targets"`
+	Asleep       *ebpf.Map `ebpf:"asleep"`
+	Conns        *ebpf.Map `ebpf:"conns"`
+	Counters     *ebpf.Map `ebpf:"counters"`
+	InTls        *ebpf.Map `ebpf:"in_tls"`
+	LastReceived *ebpf.Map `ebpf:"last_received"`
+	Ports        *ebpf.Map `ebpf:"ports"`
+	Ring         *ebpf.Map `ebpf:"ring"`
+	Sessions     *ebpf.Map `ebpf:"sessions"`
+	Settings     *ebpf.Map `ebpf:"settings"`
+	Targets      *ebpf.Map `ebpf:"targets"`
+	Usages       *ebpf.Map `ebpf:"usages"`
+	Works        *ebpf.Map `ebpf:"works"`
 }
 
 func (m *captureMaps) Close() error {
 	return _CaptureClose(
+		m.Asleep,
 		m.Conns,
 		m.Counters,
+		m.InTls,
+		m.LastReceived,
 		m.Ports,
 		m.Ring,
+		m.Sessions,
 		m.Settings,
 		m.Targets,
+		m.Usages,
+		m.Works,
 	)
 }
 
@@ -143,18 +187,38 @@ type captureVariables struct {
 //
 // It can be passed to loadCaptureObjects or ebpf.CollectionSpec.LoadAndAssign.
 type capturePrograms struct {
-	SlExit     *ebpf.Program `ebpf:"sl_exit"`
-	SlFork     *ebpf.Program `ebpf:"sl_fork"`
-	SlSetState *ebpf.Program `ebpf:"sl_set_state"`
-	SlSysExit  *ebpf.Program `ebpf:"sl_sys_exit"`
+	SlExec        *ebpf.Program `ebpf:"sl_exec"`
+	SlExit        *ebpf.Program `ebpf:"sl_exit"`
+	SlFork        *ebpf.Program `ebpf:"sl_fork"`
+	SlReceived    *ebpf.Program `ebpf:"sl_received"`
+	SlSent        *ebpf.Program `ebpf:"sl_sent"`
+	SlSetState    *ebpf.Program `ebpf:"sl_set_state"`
+	SlSysExit     *ebpf.Program `ebpf:"sl_sys_exit"`
+	SlTlsForget   *ebpf.Program `ebpf:"sl_tls_forget"`
+	SlTlsRead     *ebpf.Program `ebpf:"sl_tls_read"`
+	SlTlsReadEx   *ebpf.Program `ebpf:"sl_tls_read_ex"`
+	SlTlsReturn   *ebpf.Program `ebpf:"sl_tls_return"`
+	SlTlsWrite    *ebpf.Program `ebpf:"sl_tls_write"`
+	SlTlsWriteEx  *ebpf.Program `ebpf:"sl_tls_write_ex"`
+	SlTlsWriteEx2 *ebpf.Program `ebpf:"sl_tls_write_ex2"`
 }
 
 func (p *capturePrograms) Close() error {
 	return _CaptureClose(
+		p.SlExec,
 		p.SlExit,
 		p.SlFork,
+		p.SlReceived,
+		p.SlSent,
 		p.SlSetState,
 		p.SlSysExit,
+		p.SlTlsForget,
+		p.SlTlsRead,
+		p.SlTlsReadEx,
+		p.SlTlsReturn,
+		p.SlTlsWrite,
+		p.SlTlsWriteEx,
+		p.SlTlsWriteEx2,
 	)
 }
 

@@ -24,7 +24,7 @@ type Finding struct {
 // Check looks at this host, and loads and attaches the programs once with nothing to mirror: what counts is whether that
 // works, not which version the kernel has.
 func Check() []Finding {
-	list := []Finding{architecture(), kernel(), btfThere(), lockdown(), capabilities()}
+	list := []Finding{architecture(), kernel(), btfThere(), lockdown()}
 	return append(list, tryLoad())
 }
 
@@ -64,34 +64,10 @@ func lockdown() Finding {
 	return Finding{Name: "lockdown", OK: true, Detail: strings.TrimSpace(string(text))}
 }
 
-// needed are the capabilities that the agent keeps.
-var needed = []struct {
-	number uint
-	name   string
-}{{unix.CAP_BPF, "CAP_BPF"}, {unix.CAP_PERFMON, "CAP_PERFMON"}, {unix.CAP_SYS_PTRACE, "CAP_SYS_PTRACE"}, {unix.CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH"}}
-
-func capabilities() Finding {
-	var data [2]unix.CapUserData
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	if err := unix.Capget(&header, &data[0]); err != nil {
-		return Finding{Name: "capabilities", Detail: err.Error()}
-	}
-	var missing []string
-	for _, c := range needed {
-		if data[c.number/32].Effective&(1<<(c.number%32)) == 0 {
-			missing = append(missing, c.name)
-		}
-	}
-	if len(missing) > 0 {
-		return Finding{Name: "capabilities", Detail: "missing " + strings.Join(missing, ", "), Do: "run as root (sudo), or give the agent these capabilities"}
-	}
-	return Finding{Name: "capabilities", OK: true, Detail: "all four that the agent keeps"}
-}
-
 func tryLoad() Finding {
 	cfg := DefaultConfig()
 	cfg.RingBytes = uint32(os.Getpagesize())
-	live, err := load(cfg, [2]uint32{1, 1})
+	live, err := load(cfg, settings{Request: 1, Response: 1, WakeAt: cfg.RingBytes})
 	if err == nil {
 		err = errors.Join(live.attach(), live.close())
 	}

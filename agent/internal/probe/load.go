@@ -4,8 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"sync"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
@@ -13,35 +18,103 @@ import (
 
 // loaded is the programs in the kernel.
 type loaded struct {
-	objects captureObjects
+	objects objects
 	links   []link.Link
 	reader  *ringbuf.Reader
+	// uring are the programs that count what io_uring moves; absent before Linux 6.3. uringLinks is set once they are attached.
+	uring      []*ebpf.Program
+	uringLinks []link.Link
+	closing    atomic.Bool
+	// libraries have probes; closing one twice does nothing.
+	libraries []*library
 }
 
-func load(cfg Config, budget [2]uint32) (*loaded, error) {
+// uringPrograms count bytes that no followed call moved, each with the tracepoint that it needs.
+var uringPrograms = map[string]string{"sl_sent": "sock_send_length", "sl_received": "sock_recv_length"}
+
+func load(cfg Config, set settings) (*loaded, error) {
 	// Kernels before 5.11 count maps against this limit; later ones do not care, and neither do we if it is refused.
 	_ = rlimit.RemoveMemlock()
-	spec, err := loadCapture()
+	spec, err := object()
 	if err != nil {
 		return nil, fmt.Errorf("reading the BPF object: %w", err)
 	}
+	spec = spec.Copy()
 	spec.Maps["ring"].MaxEntries = cfg.RingBytes
+	for name, program := range spec.Programs {
+		if program.Type == ebpf.Kprobe {
+			// Older kernels do not look at it, and attach the programs one by one.
+			program.AttachType = ebpf.AttachTraceUprobeMulti
+		}
+		if _, ok := uringPrograms[name]; ok && !hasURing() {
+			delete(spec.Programs, name)
+		}
+	}
 	l := &loaded{}
-	if err := spec.LoadAndAssign(&l.objects, nil); err != nil {
+	collection, err := ebpf.NewCollection(spec)
+	if err != nil {
 		return nil, fmt.Errorf("loading BPF programs: %w%s", err, seeCheck)
+	}
+	for name := range uringPrograms {
+		if program := collection.DetachProgram(name); program != nil {
+			l.uring = append(l.uring, program)
+		}
+	}
+	defer collection.Close()
+	if err := collection.Assign(&l.objects); err != nil {
+		return nil, fmt.Errorf("loading BPF programs: %w", err)
 	}
 	if l.reader, err = ringbuf.NewReader(l.objects.Ring); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the ring buffer: %w", err), l.objects.Close())
 	}
-	if err := l.settings(cfg, budget); err != nil {
+	if err := l.settings(set); err != nil {
 		return nil, errors.Join(err, l.close())
 	}
 	return l, nil
 }
 
-// settings writes struct settings of bpf/capture/events.h.
-func (l *loaded) settings(cfg Config, budget [2]uint32) error {
-	set := struct{ Request, Response, WakeAt, Pad uint32 }{budget[0], budget[1], cfg.RingBytes / 4, 0}
+// object is the programs for this kernel: read once, since an agent with little to mirror loads them again and again.
+var object = sync.OnceValues(func() (*ebpf.CollectionSpec, error) {
+	if modern() {
+		return loadCaptureModern()
+	}
+	return loadCapture()
+})
+
+// modern tells whether the kernel has what the faster programs need (6.2).
+func modern() bool {
+	kernel, err := btf.LoadKernelSpec()
+	if err != nil {
+		return false
+	}
+	var cast *btf.Func
+	return kernel.TypeByName("bpf_rdonly_cast", &cast) == nil && features.HaveProgramHelper(ebpf.SocketFilter, asm.FnLoop) == nil
+}
+
+// hasURing tells whether the running kernel tells what its socket layer moves, in arguments that BPF may read.
+var hasURing = sync.OnceValue(func() bool {
+	kernel, err := btf.LoadKernelSpec()
+	if err != nil {
+		return false
+	}
+	for _, tracepoint := range uringPrograms {
+		var typedef *btf.Typedef
+		if kernel.TypeByName("btf_trace_"+tracepoint, &typedef) != nil {
+			return false
+		}
+	}
+	return true
+})
+
+// settings is struct settings of bpf/capture/events.h.
+type settings struct {
+	Request, Response, WakeAt, URing, Shed, Pad uint32
+}
+
+func (l *loaded) settings(set settings) error {
+	if len(l.uringLinks) > 0 {
+		set.URing = 1
+	}
 	if err := l.objects.Settings.Put(uint32(0), set); err != nil {
 		return fmt.Errorf("writing the probe's settings: %w", err)
 	}
@@ -50,7 +123,7 @@ func (l *loaded) settings(cfg Config, budget [2]uint32) error {
 
 // attach starts the programs: those that keep state right first, the one that uses it last.
 func (l *loaded) attach() error {
-	for _, program := range []*ebpf.Program{l.objects.SlFork, l.objects.SlExit, l.objects.SlSetState, l.objects.SlSysExit} {
+	for _, program := range l.objects.always() {
 		attached, err := link.AttachTracing(link.TracingOptions{Program: program})
 		if err != nil {
 			return fmt.Errorf("attaching %s: %w%s", program, err, seeCheck)
@@ -60,23 +133,71 @@ func (l *loaded) attach() error {
 	return nil
 }
 
-// target brings the two maps to what is wanted. Children that the kernel added stay only if they are wanted too.
-func (l *loaded) target(targets []Target) error {
-	processes, ports := map[uint32]struct{}{}, map[uint16]struct{}{}
-	for _, t := range targets {
-		processes[t.Tgid] = struct{}{}
-		for _, port := range t.Ports {
-			ports[port] = struct{}{}
-		}
+// watchURing begins to count what io_uring moves, the first time that a mirrored process is known to use it.
+func (l *loaded) watchURing(set settings) error {
+	if len(l.uringLinks) > 0 {
+		return nil
 	}
-	return errors.Join(replace(l.objects.Targets, processes), replace(l.objects.Ports, ports))
+	for _, program := range l.uring {
+		attached, err := link.AttachTracing(link.TracingOptions{Program: program})
+		if err != nil {
+			return fmt.Errorf("attaching %s: %w", program, err)
+		}
+		l.uringLinks = append(l.uringLinks, attached)
+	}
+	return l.settings(set)
 }
 
-func replace[K uint16 | uint32](m *ebpf.Map, want map[K]struct{}) error {
+// Flags of a target: enum target_flags of bpf/capture/maps.h.
+const (
+	targetMirrored = 1 << iota
+	targetTLS
+	targetURing
+)
+
+// target brings the two maps to what is wanted. Children that the kernel added stay only if they are wanted too.
+func (l *loaded) target(targets []Target) error {
+	processes, ports := map[uint32]uint8{}, map[uint16]uint8{}
+	for _, t := range targets {
+		processes[t.Tgid] = targetMirrored
+		for _, port := range t.Ports {
+			ports[port] = 1
+		}
+	}
+	gone, err := replace(l.objects.Targets, processes)
+	for _, pid := range gone {
+		// What was counted of it is no longer asked for.
+		_ = l.objects.Usages.Delete(pid)
+	}
+	_, portsErr := replace(l.objects.Ports, ports)
+	return errors.Join(err, portsErr)
+}
+
+// mark adds flags to a target; it is no error if it is none any more.
+func (l *loaded) mark(pid uint32, flags uint8) error {
+	var now uint8
+	err := l.objects.Targets.Lookup(pid, &now)
+	if err == nil && now&flags != flags {
+		err = l.objects.Targets.Update(pid, now|flags, ebpf.UpdateExist)
+	}
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("changing BPF map %s: %w", l.objects.Targets, err)
+	}
+	return nil
+}
+
+func (l *loaded) drop(pid uint32) error {
+	if err := l.objects.Targets.Delete(pid); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("changing BPF map %s: %w", l.objects.Targets, err)
+	}
+	return nil
+}
+
+// replace makes a map hold these keys. The values of those that it has already stay.
+func replace[K uint16 | uint32](m *ebpf.Map, want map[K]uint8) (gone []K, err error) {
 	var (
 		key   K
 		value uint8
-		gone  []K
 	)
 	want = maps.Clone(want)
 	entries := m.Iterate()
@@ -87,19 +208,19 @@ func replace[K uint16 | uint32](m *ebpf.Map, want map[K]struct{}) error {
 		delete(want, key)
 	}
 	if err := entries.Err(); err != nil {
-		return fmt.Errorf("reading BPF map %s: %w", m, err)
+		return nil, fmt.Errorf("reading BPF map %s: %w", m, err)
 	}
 	for _, key := range gone {
 		if err := m.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("changing BPF map %s: %w", m, err)
+			return gone, fmt.Errorf("changing BPF map %s: %w", m, err)
 		}
 	}
-	for key := range want {
-		if err := m.Put(key, uint8(1)); err != nil {
-			return fmt.Errorf("changing BPF map %s: %w", m, err)
+	for key, value := range want {
+		if err := m.Put(key, value); err != nil {
+			return gone, fmt.Errorf("changing BPF map %s: %w", m, err)
 		}
 	}
-	return nil
+	return gone, nil
 }
 
 // stats adds the counters of this load to `sum`.
@@ -116,10 +237,35 @@ func (l *loaded) stats(sum Stats) Stats {
 	return sum
 }
 
+// usage reads what is counted of one process.
+func (l *loaded) usage(pid uint32) Usage {
+	var raw struct{ Undecrypted, Moved, Called uint64 }
+	if l.objects.Usages.Lookup(pid, &raw) != nil {
+		return Usage{}
+	}
+	// A call that began before both were counted together may stand on one side only.
+	return Usage{Undecrypted: raw.Undecrypted, IOUring: raw.Moved - min(raw.Moved, raw.Called)}
+}
+
+// sleep tells the programs to wake the reader with their next record.
+func (l *loaded) sleep() error {
+	if err := l.objects.Asleep.Put(uint32(0), uint32(1)); err != nil && !l.closing.Load() {
+		return fmt.Errorf("writing BPF map %s: %w", l.objects.Asleep, err)
+	}
+	return nil
+}
+
 func (l *loaded) close() error {
+	l.closing.Store(true)
 	var all []error
-	for _, attached := range l.links {
+	for _, attached := range append(l.links, l.uringLinks...) {
 		all = append(all, attached.Close())
+	}
+	for _, attached := range l.libraries {
+		all = append(all, attached.Close())
+	}
+	for _, program := range l.uring {
+		all = append(all, program.Close())
 	}
 	all = append(all, l.reader.Close(), l.objects.Close())
 	if err := errors.Join(all...); err != nil {

@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
 
@@ -26,6 +24,8 @@ type Config struct {
 	RingBytes uint32
 	// Poll is how often the ring is read; earlier when it is a quarter full.
 	Poll time.Duration
+	// Nap is how long the reader sleeps when nothing comes; the next record wakes it.
+	Nap time.Duration
 }
 
 // maxBudget is what one call's records can hold: HUGE × CHUNKS in bpf/capture/emit.h.
@@ -33,7 +33,7 @@ const maxBudget = 1 << 20
 
 // DefaultConfig copies 64 KiB of a request and the head of a response.
 func DefaultConfig() Config {
-	return Config{RequestBudget: 64 << 10, ResponseBudget: 4 << 10, RingBytes: 16 << 20, Poll: 2 * time.Millisecond}
+	return Config{RequestBudget: 64 << 10, ResponseBudget: 4 << 10, RingBytes: 16 << 20, Poll: 2 * time.Millisecond, Nap: 50 * time.Millisecond}
 }
 
 // Validate says what is allowed.
@@ -43,8 +43,8 @@ func (c Config) Validate() error {
 	if c.RingBytes < uint32(os.Getpagesize()) || c.RingBytes&(c.RingBytes-1) != 0 {
 		problems = append(problems, fmt.Errorf("ring of %d bytes: want a power of two, at least a page", c.RingBytes))
 	}
-	if c.Poll <= 0 {
-		problems = append(problems, errors.New("ring poll interval must be positive"))
+	if c.Poll <= 0 || c.Nap <= 0 {
+		problems = append(problems, errors.New("ring poll and nap must be positive"))
 	}
 	return errors.Join(problems...)
 }
@@ -69,8 +69,10 @@ type Probe struct {
 
 	mu sync.Mutex
 	// live is nil while nothing is selected.
-	live   *loaded
-	budget [2]uint32
+	live *loaded
+	set  settings
+	// generation counts loads.
+	generation uint64
 	// past sums the counters of earlier loads.
 	past Stats
 	// readTo is the time up to which the ring was read; ended: it never will be again.
@@ -82,7 +84,8 @@ type Probe struct {
 
 // New makes a probe that loads nothing until it has a target.
 func New(cfg Config, log *slog.Logger) *Probe {
-	return &Probe{cfg: cfg, log: log, budget: [2]uint32{cfg.RequestBudget, cfg.ResponseBudget}, changed: make(chan struct{}, 1)}
+	set := settings{Request: cfg.RequestBudget, Response: cfg.ResponseBudget, WakeAt: cfg.RingBytes / 4}
+	return &Probe{cfg: cfg, log: log, set: set, changed: make(chan struct{}, 1)}
 }
 
 // SetTargets makes exactly these processes, and the children that they get, mirrored. Programs are attached with the
@@ -94,7 +97,7 @@ func (p *Probe) SetTargets(targets []Target) error {
 		return p.unload()
 	}
 	if p.live == nil {
-		fresh, err := load(p.cfg, p.budget)
+		fresh, err := load(p.cfg, p.set)
 		if err != nil {
 			return err
 		}
@@ -106,6 +109,7 @@ func (p *Probe) SetTargets(targets []Target) error {
 			return errors.Join(err, fresh.close())
 		}
 		p.live = fresh
+		p.generation++
 		p.readTo.Store(Monotonic())
 		p.log.Info("BPF programs attached", logkey.Count, len(targets))
 		p.notify()
@@ -114,20 +118,30 @@ func (p *Probe) SetTargets(targets []Target) error {
 	return p.live.target(targets)
 }
 
-// SetBudgets changes the bytes copied per run of one direction. What the programs cannot do is refused.
-func (p *Probe) SetBudgets(request, response uint64) error {
-	if err := errors.Join(checkBudget("request", request), checkBudget("response", response)); err != nil {
+// CheckBudgets says what the programs can do.
+func CheckBudgets(request, response uint64) error {
+	return errors.Join(checkBudget("request", request), checkBudget("response", response))
+}
+
+// SetBudgets changes the bytes copied per run of one direction; shed says that they are below what was asked for. What the
+// programs cannot do is refused.
+func (p *Probe) SetBudgets(request, response uint64, shed bool) error {
+	if err := CheckBudgets(request, response); err != nil {
 		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	budget := [2]uint32{uint32(request), uint32(response)}
+	set := p.set
+	set.Request, set.Response, set.Shed = uint32(request), uint32(response), 0
+	if shed {
+		set.Shed = 1
+	}
 	if p.live != nil {
-		if err := p.live.settings(p.cfg, budget); err != nil {
+		if err := p.live.settings(set); err != nil {
 			return err
 		}
 	}
-	p.budget = budget
+	p.set = set
 	return nil
 }
 
@@ -135,7 +149,52 @@ func (p *Probe) SetBudgets(request, response uint64) error {
 func (p *Probe) Budgets() (request, response uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return uint64(p.budget[0]), uint64(p.budget[1])
+	return uint64(p.set.Request), uint64(p.set.Response)
+}
+
+// CountsIOUring tells whether this kernel lets bytes that io_uring moves be counted.
+func CountsIOUring() bool {
+	return hasURing()
+}
+
+// WatchIOUring counts, from now on, what a process moves by io_uring: it is not inspected.
+func (p *Probe) WatchIOUring(pid uint32) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.live == nil {
+		return ErrNothingMirrored
+	}
+	return errors.Join(p.live.watchURing(p.set), p.live.mark(pid, targetURing))
+}
+
+// Drop mirrors a process no longer that the kernel began to mirror by itself, as with a child that became another program.
+func (p *Probe) Drop(pid uint32) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.live == nil {
+		return nil
+	}
+	return p.live.drop(pid)
+}
+
+// Fill is the part of the ring that is in use, 0 to 1.
+func (p *Probe) Fill() float64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.live == nil {
+		return 0
+	}
+	return float64(p.live.reader.AvailableBytes()) / float64(p.cfg.RingBytes)
+}
+
+// Usage is what is counted of a mirrored process.
+func (p *Probe) Usage(pid uint32) Usage {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.live == nil {
+		return Usage{}
+	}
+	return p.live.usage(pid)
 }
 
 // ReadUntil tells up to when, on the kernel's clock and not beyond now, all that the programs saw was handed on.
@@ -186,9 +245,8 @@ func (p *Probe) Stats() Stats {
 	return p.live.stats(p.past)
 }
 
-// Run hands every event to handle, on one goroutine, and calls idle whenever the ring was found empty. It detaches
-// everything when ctx ends.
-func (p *Probe) Run(ctx context.Context, handle func(*Event), idle func()) error {
+// Run hands on every event and notice. It detaches everything when ctx ends.
+func (p *Probe) Run(ctx context.Context, handlers Handlers) error {
 	defer func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -204,7 +262,7 @@ func (p *Probe) Run(ctx context.Context, handle func(*Event), idle func()) error
 		live := p.live
 		p.mu.Unlock()
 		if live != nil {
-			if err := p.read(ctx, live, handle, idle); err != nil {
+			if err := p.read(ctx, live, handlers); err != nil {
 				return err
 			}
 		}
@@ -216,8 +274,12 @@ func (p *Probe) Run(ctx context.Context, handle func(*Event), idle func()) error
 	}
 }
 
-// read drains one load's ring until it is closed or ctx ends.
-func (p *Probe) read(ctx context.Context, live *loaded, handle func(*Event), idle func()) error {
+// restless is how many empty looks the reader takes before it sleeps.
+const restless = 10
+
+// read drains one load's ring until it is closed or ctx ends. While records come it looks every few milliseconds, which is
+// cheaper than to be woken for each; when none come it sleeps, and the next one wakes it.
+func (p *Probe) read(ctx context.Context, live *loaded, handlers Handlers) error {
 	stop := context.AfterFunc(ctx, func() { live.reader.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	var (
@@ -225,31 +287,55 @@ func (p *Probe) read(ctx context.Context, live *loaded, handle func(*Event), idl
 		event  Event
 	)
 	live.reader.SetDeadline(time.Now().Add(p.cfg.Poll))
-	looked := Monotonic()
+	looked, empty := Monotonic(), 0
 	for {
 		switch err := live.reader.ReadInto(&record); {
 		case err == nil:
-			if err := decode(record.RawSample, &event); err != nil {
-				p.undecodable(err)
-				continue
-			}
-			handle(&event)
-			// Records of two processors may change places by less than this.
-			p.readTo.Store(max(p.readTo.Load(), event.Mono-min(event.Mono, uint64(skew))))
+			empty = 0
+			p.take(record.RawSample, &event, handlers)
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			p.readTo.Store(max(p.readTo.Load(), looked))
-			idle()
+			handlers.Idle()
 			looked = Monotonic()
 			if ctx.Err() != nil {
 				return nil
 			}
-			live.reader.SetDeadline(time.Now().Add(p.cfg.Poll))
+			empty++
+			pause := p.cfg.Poll
+			switch {
+			case empty == restless:
+				if err := live.sleep(); err != nil {
+					return err
+				}
+				// What came just before nobody will wake us for.
+				pause = 0
+			case empty > restless:
+				pause = p.cfg.Nap
+			}
+			live.reader.SetDeadline(time.Now().Add(pause))
 		case errors.Is(err, ringbuf.ErrClosed):
 			return nil
 		default:
 			return fmt.Errorf("reading the ring buffer: %w", err)
 		}
 	}
+}
+
+// take hands on one record.
+func (p *Probe) take(raw []byte, event *Event, handlers Handlers) {
+	if n, ok := notice(raw); ok {
+		if handlers.Notice != nil {
+			handlers.Notice(n)
+		}
+		return
+	}
+	if err := decode(raw, event); err != nil {
+		p.undecodable(err)
+		return
+	}
+	handlers.Event(event)
+	// Records of two processors may change places by less than this.
+	p.readTo.Store(max(p.readTo.Load(), event.Mono-min(event.Mono, uint64(skew))))
 }
 
 // skew is far over what lies between taking room in the ring and reading the clock.
@@ -270,20 +356,4 @@ func (p *Probe) undecodable(err error) {
 		p.log.Error("a record of the ring cannot be read", logkey.Error, err)
 	}
 	p.past.Undecodable++
-}
-
-// ProgramNames are the names under which tools such as bpftool show the programs.
-func ProgramNames() []string {
-	spec, err := loadCapture()
-	if err != nil {
-		return nil
-	}
-	var names []string
-	for name, program := range spec.Programs {
-		if program.Type == ebpf.Tracing {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
 }

@@ -26,10 +26,11 @@ type rig struct {
 	pid     uint32
 	port    uint16
 
-	mu     sync.Mutex
-	events []Event
-	ended  chan struct{}
-	closed chan struct{}
+	mu      sync.Mutex
+	events  []Event
+	notices []Notice
+	ended   chan struct{}
+	closed  chan struct{}
 	// stop ends reading; it may be called twice.
 	stop func()
 }
@@ -41,16 +42,40 @@ func start(t *testing.T, how string, cfg Config) *rig {
 	return r
 }
 
-// prepare starts the server and a probe that has no target yet.
-func prepare(t *testing.T, how string, cfg Config) *rig {
+// findings are asked for once: each time loads all programs.
+var findings = sync.OnceValue(Check)
+
+func requireBPF(t *testing.T) {
 	t.Helper()
 	testkit.RequireRoot(t)
-	for _, finding := range Check() {
+	for _, finding := range findings() {
 		if !finding.OK {
 			testkit.Skip(t, "BPF: "+finding.Name+": "+finding.Detail)
 		}
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+}
+
+// prepare starts the server and a probe that has no target yet.
+func prepare(t *testing.T, how string, cfg Config) *rig {
+	t.Helper()
+	requireBPF(t)
+	address := "127.0.0.1:0"
+	if at, found := strings.CutPrefix(how, "ipv6 "); found {
+		address, how = "[::1]:0", at
+	}
+	return prepareAt(t, address, how, cfg)
+}
+
+func startAt(t *testing.T, address, how string, cfg Config) *rig {
+	t.Helper()
+	r := prepareAt(t, address, how, cfg)
+	require.NoError(t, r.probe.SetTargets([]Target{{r.pid, []uint16{r.port}}}))
+	return r
+}
+
+func prepareAt(t *testing.T, address, how string, cfg Config) *rig {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
 	require.NoError(t, err)
 	file, err := listenerFile(listener)
 	require.NoError(t, err)
@@ -70,7 +95,7 @@ func prepare(t *testing.T, how string, cfg Config) *rig {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		defer close(r.ended)
-		if err := r.probe.Run(ctx, r.handle, func() {}); err != nil {
+		if err := r.probe.Run(ctx, Handlers{Event: r.handle, Idle: func() {}, Notice: r.notice}); err != nil {
 			t.Errorf("probe: %v", err)
 		}
 	}()
@@ -88,6 +113,18 @@ func (r *rig) handle(e *Event) {
 	if e.Flags&FlagClose != 0 {
 		r.closed <- struct{}{}
 	}
+}
+
+func (r *rig) notice(n Notice) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.notices = append(r.notices, n)
+}
+
+func (r *rig) noticed(kind NoticeKind) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Contains(r.notices, Notice{kind, r.pid})
 }
 
 // talk sends each message and reads its echo, on one connection, and waits until the server's side was seen to close.
@@ -164,40 +201,114 @@ func generous() Config {
 }
 
 func TestBytesAreExact(t *testing.T) {
-	for _, how := range []string{"read-write", "readv-writev", "recvfrom-sendto", "recvmsg-sendmsg"} {
+	ways := []string{
+		"read-write", "readv-writev", "recvfrom-sendto", "recvmsg-sendmsg", "recvmmsg-sendmmsg", "nonblocking", "zerocopy",
+		"dup", "passed", "inherited", "ipv6 read-write",
+	}
+	for _, how := range ways {
 		t.Run(how, func(t *testing.T) {
 			r := start(t, how, generous())
 			messages := [][]byte{[]byte("GET / HTTP/1.1\r\n\r\n"), random(255), random(256), random(257), random(1024), random(4097), random(16384), random(60000)}
+			if how == "nonblocking" {
+				messages = append(messages, random(900_000))
+			}
 			r.talk(t, messages...)
 			want := bytes.Join(messages, nil)
 			for _, dir := range []Direction{In, Out} {
-				data, copied, _ := r.stream(dir)
-				require.Equal(t, want, data, "direction %d", dir)
+				data, copied, size := r.stream(dir)
+				require.Equal(t, len(want), size, "nothing twice, direction %d", dir)
+				require.True(t, bytes.Equal(want, data), "direction %d", dir)
 				require.NotContains(t, copied, false)
 			}
 			require.Zero(t, r.probe.Stats().RingFullBytes)
 			require.NotZero(t, r.events[0].Flags&FlagStart)
 			for _, e := range r.events {
 				require.Equal(t, r.address, e.Local.String())
-				require.Equal(t, r.pid, e.Tgid|uint32(boolTo(e.Flags&FlagClose != 0))*r.pid)
+				require.NotZero(t, e.Flags&FlagAccepted)
+			}
+			last := r.events[len(r.events)-1]
+			require.NotZero(t, last.Flags&FlagClose)
+			for _, dir := range []Direction{In, Out} {
+				require.LessOrEqual(t, last.Ends[dir]-r.first(dir)-uint32(len(want)), uint32(1), "where it ended; a FIN counts as one")
 			}
 		})
 	}
 }
 
-func boolTo(b bool) int {
-	if b {
-		return 1
+// first is the number of a direction's first byte.
+func (r *rig) first(dir Direction) uint32 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.events {
+		if e.Dir == dir {
+			return e.Seq
+		}
 	}
 	return 0
 }
 
-func TestSendfileTellsItsSize(t *testing.T) {
-	r := start(t, "sendfile", generous())
-	r.talk(t, random(5000), []byte("x"))
-	_, copied, size := r.stream(Out)
-	require.Equal(t, 5001, size)
-	require.NotContains(t, copied, true)
+// A socket of both families: what came over IPv4 has IPv4 addresses.
+func TestMappedAddresses(t *testing.T) {
+	requireBPF(t)
+	dual := startAt(t, "[::]:0", "read-write", generous())
+	_, port, err := net.SplitHostPort(dual.address)
+	require.NoError(t, err)
+	dual.address = "127.0.0.1:" + port
+	dual.talk(t, []byte("hello"))
+	require.Equal(t, dual.address, dual.events[0].Local.String())
+}
+
+// What no buffer of the process held is told by its size.
+func TestSizeOnly(t *testing.T) {
+	for how, dirs := range map[string][]Direction{"sendfile": {Out}, "splice": {In, Out}} {
+		t.Run(how, func(t *testing.T) {
+			r := start(t, how, generous())
+			r.talk(t, random(5000), []byte("x"))
+			for _, dir := range dirs {
+				_, copied, size := r.stream(dir)
+				require.Equal(t, 5001, size)
+				require.NotContains(t, copied, true)
+			}
+		})
+	}
+}
+
+// What io_uring moves is not seen, and is counted to the byte once the process is known to use it.
+func TestIOUringIsCounted(t *testing.T) {
+	if !CountsIOUring() {
+		testkit.Skip(t, "this kernel does not tell what io_uring moves")
+	}
+	r := start(t, "io_uring", generous())
+	conn, err := net.Dial("tcp", r.address)
+	require.NoError(t, err)
+	exchange(t, conn, []byte("unknown as yet"))
+	require.Eventually(t, func() bool { return r.noticed(NoticeURing) }, 10*time.Second, time.Millisecond)
+	require.NoError(t, r.probe.WatchIOUring(r.pid))
+	exchange(t, conn, random(5000), random(300))
+	require.Eventually(t, func() bool { return r.probe.Usage(r.pid).IOUring == 2*5300 }, 10*time.Second, time.Millisecond)
+	exchange(t, conn, []byte("call: answered by a system call"))
+	require.Equal(t, uint64(2*5300+31), r.probe.Usage(r.pid).IOUring)
+	require.NoError(t, conn.Close())
+	r.awaitClose(t)
+	data, _, _ := r.stream(Out)
+	require.Equal(t, "call: answered by a system call", string(data))
+}
+
+// A program that starts, a child of a mirrored one, code that it maps.
+func TestNotices(t *testing.T) {
+	r := start(t, "inherited", generous())
+	r.talk(t, []byte("hello"))
+	var child uint32
+	for _, e := range r.events {
+		if e.Tgid != r.pid && e.Tgid != 0 && e.Flags&FlagClose == 0 {
+			child = e.Tgid
+		}
+	}
+	require.NotZero(t, child)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	require.Contains(t, r.notices, Notice{NoticeFork, child})
+	require.Contains(t, r.notices, Notice{NoticeExec, child})
 }
 
 func TestBudgetIsPerRunOfADirection(t *testing.T) {
@@ -255,7 +366,8 @@ func TestNothingSelectedNothingAttached(t *testing.T) {
 	require.False(t, r.probe.Attached())
 	require.Empty(t, inKernel(t))
 	require.NoError(t, r.probe.SetTargets([]Target{{Tgid: r.pid}}))
-	require.Len(t, inKernel(t), 2*len(ProgramNames()), "a program and a link each")
+	require.Len(t, slices.DeleteFunc(inKernel(t), func(what string) bool { return !strings.Contains(what, "bpf_link") }), 5,
+		"five programs run; those of io_uring and TLS libraries wait until one is used")
 	r.talk(t, []byte("hello"))
 	require.NoError(t, r.probe.SetTargets(nil))
 	require.False(t, r.probe.Attached())

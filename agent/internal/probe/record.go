@@ -7,9 +7,17 @@ import (
 )
 
 // headerSize is sizeof(struct event) in bpf/capture/events.h.
-const headerSize = 96
+const headerSize = 104
 
 const familyIPv4 = 2
+
+// notice reads a record that is about a process.
+func notice(raw []byte) (Notice, bool) {
+	if len(raw) < headerSize || Flags(binary.NativeEndian.Uint16(raw[56:]))&flagNotice == 0 {
+		return Notice{}, false
+	}
+	return Notice{Kind: NoticeKind(raw[58]), Tgid: binary.NativeEndian.Uint32(raw[44:])}, true
+}
 
 // decode reads one record of the ring. Data points into it.
 func decode(raw []byte, e *Event) error {
@@ -17,16 +25,20 @@ func decode(raw []byte, e *Event) error {
 		return fmt.Errorf("a record of %d bytes, want at least %d: the BPF object and this program differ, build them together", len(raw), headerSize)
 	}
 	u64, u32, u16 := binary.NativeEndian.Uint64, binary.NativeEndian.Uint32, binary.NativeEndian.Uint16
-	e.Conn = ConnKey{Sock: u64(raw), Start: u64(raw[8:])}
+	e.Flags, e.Dir = Flags(u16(raw[56:])), Direction(raw[58]&1)
+	e.Conn = ConnKey{Sock: u64(raw), Start: u64(raw[8:]), TLS: e.Flags&FlagTLS != 0}
 	e.Mono, e.Cgroup = u64(raw[16:]), u64(raw[24:])
 	e.Seq, e.Len = u32(raw[32:]), u32(raw[36:])
 	captured := u32(raw[40:])
 	e.Tgid, e.Tid, e.Netns = u32(raw[44:]), u32(raw[48:]), u32(raw[52:])
-	e.Flags, e.Dir = Flags(u16(raw[56:])), Direction(raw[58])
 	ipv4 := raw[59] == familyIPv4
 	e.Local = address(raw[64:80], u16(raw[60:]), ipv4)
 	e.Remote = address(raw[80:96], u16(raw[62:]), ipv4)
-	if int(captured) > len(raw)-headerSize {
+	e.Lost, e.Ends = u32(raw[96:]), [2]uint32{}
+	if e.Flags&FlagClose != 0 {
+		e.Ends = [2]uint32{e.Seq, u32(raw[100:])}
+	}
+	if uint64(captured) > uint64(len(raw)-headerSize) {
 		return fmt.Errorf("a record says %d bytes and holds %d", captured, len(raw)-headerSize)
 	}
 	e.Data = raw[headerSize : headerSize+int(captured)]

@@ -12,6 +12,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var e Event
+		_, _ = notice(raw)
 		if decode(raw, &e) == nil {
 			require.LessOrEqual(t, headerSize+len(e.Data), len(raw))
 		}

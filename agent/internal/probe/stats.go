@@ -15,6 +15,11 @@ type Stats struct {
 	// CompatCalls are system calls of 32-bit code, which are not followed.
 	CompatCalls   uint64
 	SegmentsBytes uint64
+	// TLSMismatches: a session was seen on another socket than the one it was bound to. TLSUnplacedBytes are plaintext of
+	// sessions whose socket is not known.
+	TLSMismatches, TLSUnplacedBytes uint64
+	// CipherBytes were seen on sockets and not copied.
+	CipherBytes uint64
 	// Undecodable records: the object and the program differ.
 	Undecodable uint64
 }
@@ -23,6 +28,14 @@ type Stats struct {
 func (s *Stats) counters() []*uint64 {
 	return []*uint64{
 		&s.Events, &s.Bytes, &s.RingFull, &s.RingFullBytes, &s.TruncatedBytes, &s.FaultBytes, &s.SizeOnlyBytes,
-		&s.ClientLegBytes, &s.ConnectionsFull, &s.CompatCalls, &s.SegmentsBytes,
+		&s.ClientLegBytes, &s.ConnectionsFull, &s.CompatCalls, &s.SegmentsBytes, &s.TLSMismatches, &s.TLSUnplacedBytes, &s.CipherBytes,
 	}
+}
+
+// Usage is what is counted of one process.
+type Usage struct {
+	// Undecrypted is ciphertext of connections of which no plaintext was ever seen.
+	Undecrypted uint64
+	// IOUring is what was moved by io_uring since it is watched.
+	IOUring uint64
 }

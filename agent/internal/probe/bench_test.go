@@ -1,0 +1,261 @@
+package probe
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sidelight/sidelight/agent/internal/probe/minimal"
+	"github.com/sidelight/sidelight/agent/internal/tlsprobe"
+	"github.com/sidelight/sidelight/internal/testkit"
+)
+
+// rounds of each setting, one after the other and then again: what the machine does meanwhile falls on all alike.
+const rounds = 7
+
+// setting is one way of watching nginx; it gives what ends it.
+type setting struct {
+	name  string
+	watch func(b *testing.B, n *benchNginx) (stop func())
+}
+
+// compare measures the processor time of nginx per request under each setting, and reports what each adds to the first.
+func compare(b *testing.B, n *benchNginx, list []setting) (added []float64) {
+	b.Helper()
+	perRequest := make([][]float64, len(list))
+	for range rounds {
+		for i, s := range list {
+			stop := s.watch(b, n)
+			n.ask(b, 300)
+			before := n.cpu(b)
+			const requests = 4000
+			n.ask(b, requests)
+			perRequest[i] = append(perRequest[i], float64(n.cpu(b)-before)/requests)
+			stop()
+		}
+	}
+	for i, s := range list {
+		slices.Sort(perRequest[i])
+		middle := perRequest[i][rounds/2]
+		added = append(added, middle-perRequest[0][rounds/2])
+		b.ReportMetric(middle/1000, "µs/request:"+s.name)
+	}
+	return added
+}
+
+func nothing(*testing.B, *benchNginx) func() { return func() {} }
+
+func watchMinimal(b *testing.B, n *benchNginx) func() {
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- minimal.Capture(ctx, n.pids, func() { close(ready) }) }()
+	select {
+	case <-ready:
+	case err := <-ended:
+		b.Fatal(err)
+	}
+	return func() {
+		cancel()
+		require.NoError(b, <-ended)
+	}
+}
+
+// watchWith runs the probe as the agent does, with these places in the TLS library.
+func watchWith(sites func(*tlsprobe.Plan) []tlsprobe.Site) func(*testing.B, *benchNginx) func() {
+	return func(b *testing.B, n *benchNginx) func() {
+		p := New(DefaultConfig(), testkit.Quiet())
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- p.Run(ctx, Handlers{Event: func(*Event) {}, Idle: func() {}}) }()
+		var targets []Target
+		for _, pid := range n.pids {
+			targets = append(targets, Target{pid, []uint16{n.port}})
+		}
+		require.NoError(b, p.SetTargets(targets))
+		if sites != nil {
+			file, err := os.Open(libssl)
+			require.NoError(b, err)
+			plan, err := tlsprobe.Inspect(file)
+			require.NoError(b, err)
+			_, err = p.AttachLibrary(libssl, sites(plan))
+			require.NoError(b, err)
+			for _, pid := range n.pids {
+				require.NoError(b, p.MarkTLS(pid))
+			}
+		}
+		return func() {
+			require.Zero(b, p.Stats().RingFullBytes)
+			require.NotZero(b, p.Stats().Events)
+			cancel()
+			require.NoError(b, <-ended)
+		}
+	}
+}
+
+const libssl = "/usr/lib/x86_64-linux-gnu/libssl.so.3"
+
+// BenchmarkPlainRequest: what a mirrored nginx pays for a request on a kept connection, beside the least that capture can cost.
+func BenchmarkPlainRequest(b *testing.B) {
+	n := startBenchNginx(b, false)
+	for b.Loop() {
+		added := compare(b, n, []setting{{"alone", nothing}, {"minimal", watchMinimal}, {"sidelight", watchWith(nil)}})
+		b.ReportMetric(added[2]/added[1], "×minimal")
+	}
+}
+
+// BenchmarkTLSRequest: the same over TLS, beside probes where most programs put them.
+func BenchmarkTLSRequest(b *testing.B) {
+	n := startBenchNginx(b, true)
+	planned := func(p *tlsprobe.Plan) []tlsprobe.Site { return p.Sites }
+	for b.Loop() {
+		added := compare(b, n, []setting{{"alone", nothing}, {"exported", watchWith(exported)}, {"sidelight", watchWith(planned)}})
+		b.ReportMetric(added[2]/added[1], "×exported")
+	}
+}
+
+// exported are the entries of the functions that programs call.
+func exported(*tlsprobe.Plan) []tlsprobe.Site {
+	out, err := exec.Command("nm", "-D", "--defined-only", libssl).Output()
+	if err != nil {
+		panic("listing the symbols of libssl: " + err.Error())
+	}
+	roles := map[string]tlsprobe.Role{
+		"SSL_read": tlsprobe.Read, "SSL_read_ex": tlsprobe.ReadEx, "SSL_write": tlsprobe.Write, "SSL_write_ex": tlsprobe.WriteEx,
+	}
+	var list []tlsprobe.Site
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		name, _, _ := strings.Cut(fields[len(fields)-1], "@")
+		if role, ok := roles[name]; ok {
+			// In this library, text lies in the file where it lies in memory.
+			offset, err := strconv.ParseUint(fields[0], 16, 64)
+			if err == nil {
+				list = append(list, tlsprobe.Site{Role: role, Function: name, Offset: offset})
+			}
+		}
+	}
+	return list
+}
+
+// BenchmarkBystander: what a process that is not mirrored pays for a system call, while another one is.
+func BenchmarkBystander(b *testing.B) {
+	n := startBenchNginx(b, false)
+	const calls = 300_000
+	call := func() float64 {
+		began := time.Now()
+		for range calls {
+			_, _, _ = syscall.RawSyscall(syscall.SYS_GETPPID, 0, 0, 0)
+		}
+		return float64(time.Since(began)) / calls
+	}
+	for b.Loop() {
+		var alone, beside []float64
+		for range rounds {
+			alone = append(alone, call())
+			stop := watchWith(nil)(b, n)
+			n.ask(b, 1)
+			beside = append(beside, call())
+			stop()
+		}
+		slices.Sort(alone)
+		slices.Sort(beside)
+		b.ReportMetric(alone[rounds/2], "ns/call:alone")
+		b.ReportMetric(beside[rounds/2]-alone[rounds/2], "ns/call:added")
+	}
+}
+
+// benchNginx is a real nginx with one worker, and a kept connection to it.
+type benchNginx struct {
+	pids   []uint32
+	port   uint16
+	conn   net.Conn
+	reader *bufio.Reader
+}
+
+const request = "GET /index.html HTTP/1.1\r\nHost: shop.example.org\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\nX-A: 1\r\nX-B: 2\r\nX-C: 3\r\nCookie: a=b; c=d\r\n\r\n"
+
+func startBenchNginx(b *testing.B, withTLS bool) *benchNginx {
+	b.Helper()
+	testkit.RequireRoot(b)
+	dir := b.TempDir()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(b, err)
+	address := free.Addr().String()
+	require.NoError(b, free.Close())
+	listen := address + ";"
+	if withTLS {
+		out, err := exec.Command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+			"-subj", "/CN=localhost", "-keyout", dir+"/key", "-out", dir+"/cert").CombinedOutput()
+		require.NoError(b, err, "%s", out)
+		listen = fmt.Sprintf("%s ssl; ssl_certificate %s/cert; ssl_certificate_key %s/key;", address, dir, dir)
+	}
+	conf := fmt.Sprintf(`daemon off; worker_processes 1; user root; pid %[1]s/pid; error_log %[1]s/error.log; events {}
+http { access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
+  server { listen %[2]s keepalive_requests 10000000; location / { return 200 "hello, world\n"; } } }`, dir, listen)
+	require.NoError(b, os.WriteFile(filepath.Join(dir, "conf"), []byte(conf), 0o600))
+	cmd := exec.Command("/usr/sbin/nginx", "-p", dir, "-c", filepath.Join(dir, "conf"), "-e", filepath.Join(dir, "error.log"))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	require.NoError(b, cmd.Start())
+	b.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); _ = cmd.Wait() })
+	n := &benchNginx{port: uint16(free.Addr().(*net.TCPAddr).Port)}
+	require.Eventually(b, func() bool {
+		if withTLS {
+			n.conn, err = tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
+		} else {
+			n.conn, err = net.Dial("tcp", address)
+		}
+		return err == nil
+	}, 10*time.Second, 10*time.Millisecond)
+	b.Cleanup(func() { _ = n.conn.Close() })
+	n.reader = bufio.NewReader(n.conn)
+	n.pids = append(n.pids, uint32(cmd.Process.Pid))
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", cmd.Process.Pid, cmd.Process.Pid))
+	require.NoError(b, err)
+	for _, text := range strings.FieldsSeq(string(children)) {
+		pid, err := strconv.ParseUint(text, 10, 32)
+		require.NoError(b, err)
+		n.pids = append(n.pids, uint32(pid))
+	}
+	return n
+}
+
+func (n *benchNginx) ask(b *testing.B, count int) {
+	b.Helper()
+	for range count {
+		_, err := io.WriteString(n.conn, request)
+		require.NoError(b, err)
+		answer, err := http.ReadResponse(n.reader, nil)
+		require.NoError(b, err)
+		_, err = io.Copy(io.Discard, answer.Body)
+		require.NoError(b, err)
+	}
+}
+
+// cpu is the time that nginx ran, in nanoseconds: what programs of ours do in its calls is in it.
+func (n *benchNginx) cpu(b *testing.B) uint64 {
+	b.Helper()
+	var sum uint64
+	for _, pid := range n.pids {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", pid))
+		require.NoError(b, err)
+		ran, err := strconv.ParseUint(strings.Fields(string(text))[0], 10, 64)
+		require.NoError(b, err)
+		sum += ran
+	}
+	return sum
+}

@@ -1,0 +1,40 @@
+package probe
+
+import (
+	"errors"
+
+	"github.com/cilium/ebpf"
+)
+
+// objects are the maps and programs that every kernel gets.
+type objects struct {
+	captureMaps
+
+	SlSysExit  *ebpf.Program `ebpf:"sl_sys_exit"`
+	SlSetState *ebpf.Program `ebpf:"sl_set_state"`
+	SlFork     *ebpf.Program `ebpf:"sl_fork"`
+	SlExec     *ebpf.Program `ebpf:"sl_exec"`
+	SlExit     *ebpf.Program `ebpf:"sl_exit"`
+
+	SlTLSRead     *ebpf.Program `ebpf:"sl_tls_read"`
+	SlTLSReadEx   *ebpf.Program `ebpf:"sl_tls_read_ex"`
+	SlTLSWrite    *ebpf.Program `ebpf:"sl_tls_write"`
+	SlTLSWriteEx  *ebpf.Program `ebpf:"sl_tls_write_ex"`
+	SlTLSWriteEx2 *ebpf.Program `ebpf:"sl_tls_write_ex2"`
+	SlTLSReturn   *ebpf.Program `ebpf:"sl_tls_return"`
+	SlTLSForget   *ebpf.Program `ebpf:"sl_tls_forget"`
+}
+
+// always are the programs that run while anything is mirrored: those that keep state right first, the one that uses it last.
+func (o *objects) always() []*ebpf.Program {
+	return []*ebpf.Program{o.SlFork, o.SlExec, o.SlExit, o.SlSetState, o.SlSysExit}
+}
+
+// Close lets go of all of them.
+func (o *objects) Close() error {
+	all := []error{o.captureMaps.Close()}
+	for _, program := range append(o.always(), o.SlTLSRead, o.SlTLSReadEx, o.SlTLSWrite, o.SlTLSWriteEx, o.SlTLSWriteEx2, o.SlTLSReturn, o.SlTLSForget) {
+		all = append(all, program.Close())
+	}
+	return errors.Join(all...)
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#pragma once
+
+/* A call into a TLS library that a thread is in. */
+struct tls_call {
+	u64 ssl;
+	u64 buf;
+	u64 count; /* where the library writes how many bytes it moved; 0: its result says so */
+	u64 sock;  /* the socket whose ciphertext moved meanwhile */
+	s32 fd;    /* of the session's socket, if that is known and alive; else -1 */
+	u8 dir;
+	u8 active; /* the thread is in the library: the entry stays when it leaves */
+	u8 pad[2];
+	struct cursor cursor;
+};
+
+/* By thread. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u64);
+	__type(value, struct tls_call);
+} in_tls SEC(".maps");
+
+struct received {
+	u64 sock;
+	u64 start;
+	s32 fd;
+	u32 pad;
+};
+
+/* By thread: the socket whose ciphertext it received last, outside of a TLS library. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u64);
+	__type(value, struct received);
+} last_received SEC(".maps");
+
+/* looks_tls tells whether a call's bytes begin with the header of a TLS record: type, version, length. No HTTP does. */
+static __always_inline int looks_tls(struct call *call)
+{
+	u8 b[5] = {};
+	u64 from = call->buf;
+	u32 n = call->len;
+
+	if (call->size_only || call->nmsgs)
+		return 0;
+	if (call->iovlen) {
+		struct iovec v;
+
+		if (bpf_probe_read_user(&v, sizeof(v), (void *)call->iov))
+			return 0;
+		from = v.base;
+		if (v.len < n)
+			n = v.len;
+	}
+	if (n >= sizeof(b)) {
+		if (bpf_probe_read_user(b, sizeof(b), (void *)from))
+			return 0;
+		return b[0] >= 0x14 && b[0] <= 0x17 && b[1] == 3 && b[2] <= 4 && b[3] <= 0x48;
+	}
+	if (bpf_probe_read_user(b, 1, (void *)from))
+		return 0;
+	return b[0] >= 0x14 && b[0] <= 0x17;
+}
+
+/* ciphertext is counted, not copied: what it says comes from the TLS library. */
+static __always_inline void ciphertext(struct conn *conn, struct call *call, u32 tgid, int told)
+{
+	count(COUNT_CIPHER_BYTES, call->len);
+	if (!told && !conn->seen_plain && conn->role != ROLE_CLIENT) {
+		struct usage *usage = usage_of(tgid);
+
+		conn->cipher += call->len;
+		if (usage)
+			__sync_fetch_and_add(&usage->undecrypted, call->len);
+	}
+}
+
+/* tls_evidence notes what a call on a socket says of the session that its thread is at work for. 1: the library is at work,
+ * and will tell what these bytes say. */
+static __always_inline int tls_evidence(u64 sock, struct conn *conn, struct call *call)
+{
+	u64 thread = bpf_get_current_pid_tgid();
+	struct tls_call *in = bpf_map_lookup_elem(&in_tls, &thread);
+
+	if (in && in->active) {
+		/* A library may also use sockets of its own, such as a cache of sessions: only records count. */
+		if (!conn->tls && looks_tls(call))
+			conn->tls = 1;
+		if (conn->tls && (!in->sock || in->dir == call->dir)) {
+			in->sock = sock;
+			in->fd = call->fd;
+		}
+		return 1;
+	}
+	if (conn->tls && call->dir == DIR_IN) {
+		struct received last = { .sock = sock, .start = conn->start, .fd = call->fd };
+
+		bpf_map_update_elem(&last_received, &thread, &last, BPF_ANY);
+	}
+	return 0;
+}
+
+/* expected tells whether a call is the one that a TLS library makes on the socket of the session at hand: nothing is to be
+ * found out then. */
+static __always_inline int expected(s32 fd, long ret)
+{
+	u64 thread = bpf_get_current_pid_tgid();
+	struct tls_call *in = bpf_map_lookup_elem(&in_tls, &thread);
+
+	if (!in || !in->active || in->fd < 0 || in->fd != fd)
+		return 0;
+	count(COUNT_CIPHER_BYTES, ret);
+	return 1;
+}
+
+/* plain takes what a system call moved on a socket. */
+static __always_inline void plain(struct work *w, u32 tgid, u8 target)
+{
+	struct call *call = &w->call;
+	struct cursor *c = &w->cursor;
+	struct sock *sk = sock_of(call->fd);
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+	struct conn *conn;
+	int told = 0;
+
+	if (!sk)
+		return;
+	if (target & TARGET_URING && watching_uring()) {
+		struct usage *usage = usage_of(tgid);
+
+		if (usage)
+			__sync_fetch_and_add(&usage->called, call->len);
+	}
+	conn = lookup(sk, call->dir, call->len);
+	if (!conn || conn->closed)
+		return;
+	if (!(conn->looked & (1 << (call->dir & 1)))) {
+		conn->looked |= 1 << (call->dir & 1);
+		conn->hooked |= conn->from_start && target & TARGET_TLS;
+		if (!conn->tls && looks_tls(call))
+			conn->tls = 1;
+	}
+	if (target & TARGET_TLS)
+		told = tls_evidence((u64)sk, conn, call);
+	if (conn->tls) {
+		ciphertext(conn, call, tgid, told);
+		return;
+	}
+	if (conn->role == ROLE_CLIENT) {
+		count(COUNT_CLIENT_LEG_BYTES, call->len);
+		return;
+	}
+	conn->seen = 1;
+	c->sock = (u64)sk;
+	c->dir = call->dir;
+	c->tgid = tgid;
+	c->wake = wakeup();
+	c->todo = c->msg_left = call->len;
+	/* The counter of the stream has moved past these bytes by now. */
+	if (call->dir == DIR_IN)
+		c->seq = GET(struct tcp_sock, tcp, copied_seq) - call->len;
+	else
+		c->seq = GET(struct tcp_sock, tcp, write_seq) - call->len;
+	if (call->size_only) {
+		c->flags = FLAG_SIZE_ONLY;
+		count(COUNT_SIZE_ONLY_BYTES, call->len);
+		size(c, conn);
+		return;
+	}
+	if (call->buf) {
+		c->src = call->buf;
+		c->left = call->len;
+	}
+	c->iov = call->iov;
+	c->iovlen = call->iovlen;
+	if (call->nmsgs) {
+		c->msgs = call->msgs;
+		c->nmsgs = call->nmsgs;
+		c->msg_left = 0;
+	}
+	copy(c, conn);
+}

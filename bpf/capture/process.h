@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Processes come, change and go; and bytes that they move without a call that is followed. */
+#pragma once
+
+/* A child of a mirrored process is mirrored from its first instruction; the agent looks at it soon after. */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(sl_fork, struct task_struct *parent, struct task_struct *child)
+{
+	u32 from = parent->tgid, to = child->tgid;
+	u8 *target;
+
+	if (from == to)
+		return 0;
+	target = bpf_map_lookup_elem(&targets, &from);
+	if (!target)
+		return 0;
+	bpf_map_update_elem(&targets, &to, target, BPF_ANY);
+	notice(to, NOTICE_FORK);
+	return 0;
+}
+
+/* Any program that starts may be one to mirror, and one that is mirrored may turn into another. */
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(sl_exec, struct task_struct *task)
+{
+	notice(task->tgid, NOTICE_EXEC);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(sl_exit, struct task_struct *task)
+{
+	u32 tgid = task->tgid;
+	u64 thread = (u64)tgid << 32 | (u32)task->pid;
+
+	if (!bpf_map_lookup_elem(&targets, &tgid))
+		return 0;
+	bpf_map_delete_elem(&in_tls, &thread);
+	if (task->pid == task->tgid)
+		bpf_map_delete_elem(&targets, &tgid);
+	return 0;
+}
+
+/* moved counts what the socket layer moved for a process, by a followed call or not: the difference is io_uring. */
+static __always_inline void moved(struct sock *sk, int ret, int flags)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	u8 *target = bpf_map_lookup_elem(&targets, &tgid);
+	struct usage *usage;
+
+	if (!target || !(*target & TARGET_URING) || !watching_uring() || ret <= 0 || flags & (MSG_PEEK | MSG_ERRQUEUE) || !is_tcp(sk))
+		return;
+	usage = usage_of(tgid);
+	if (usage)
+		__sync_fetch_and_add(&usage->moved, ret);
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(sl_sent, struct sock *sk, int ret, int flags)
+{
+	moved(sk, ret, flags);
+	return 0;
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(sl_received, struct sock *sk, int ret, int flags)
+{
+	moved(sk, ret, flags);
+	return 0;
+}
