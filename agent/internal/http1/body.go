@@ -1,15 +1,16 @@
 package http1
 
 import (
+	"bytes"
+
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
 
 // bodyReader follows a body to its end.
 type bodyReader struct {
 	kind  bodyKind
-	left  uint64 // of the length, or of the chunk
 	chunk chunkState
-	lines lines
+	left  uint64 // of the length, or of the chunk
 }
 
 type bodyKind uint8
@@ -46,120 +47,134 @@ const (
 )
 
 // feed takes what belongs to the body off the data.
-func (r *bodyReader) feed(m *message, data []byte, limit int) (rest []byte, o outcome) {
+func (r *bodyReader) feed(m *message, l *lines, data []byte, limits *Limits) (rest []byte, o outcome) {
 	switch r.kind {
 	case bodyLength:
 		n := min(uint64(len(data)), r.left)
-		m.body(data[:n], limit)
+		m.body(data[:n], limits)
 		r.left -= n
 		if r.left == 0 {
 			return data[n:], bodyEnds
 		}
 		return nil, bodyGoesOn
 	case bodyUntilClose:
-		m.body(data, limit)
+		m.body(data, limits)
 		return nil, bodyGoesOn
 	case bodyChunked:
-		return r.chunks(m, data, limit)
+		return r.chunks(m, l, data, limits)
 	}
 	return data, bodyEnds
 }
 
-func (r *bodyReader) chunks(m *message, data []byte, limit int) (rest []byte, o outcome) {
+func (r *bodyReader) chunks(m *message, l *lines, data []byte, limits *Limits) (rest []byte, o outcome) {
 	for len(data) > 0 {
 		if r.chunk == chunkData {
 			n := min(uint64(len(data)), r.left)
-			m.body(data[:n], limit)
+			m.body(data[:n], limits)
 			data, r.left = data[n:], r.left-n
 			if r.left == 0 {
 				r.chunk = chunkEnd
 			}
 			continue
 		}
-		line, after, bareLF, ok := r.lines.next(data, maxChunkLine)
+		line, after, bareLF, ok := l.next(data, maxChunkLine)
 		if !ok {
-			if r.lines.dropped > 0 {
-				m.anomaly(trafficv1.Anomaly_ANOMALY_BAD_CHUNK)
-				return nil, bodyBroken
+			if l.dropped > 0 || r.chunk == chunkEnd && !bytes.HasPrefix([]byte{'\r'}, l.partial) {
+				return r.broken(m, nil)
 			}
 			return nil, bodyGoesOn
 		}
 		data = after
-		if bareLF {
-			m.anomaly(trafficv1.Anomaly_ANOMALY_BARE_LF)
-		}
 		switch {
-		case r.lines.long():
-			m.anomaly(trafficv1.Anomaly_ANOMALY_BAD_CHUNK)
-			return nil, bodyBroken
+		case l.long():
+			return r.broken(m, data)
+		case r.chunk == chunkTrailers && len(line) == 0:
+			if bareLF {
+				m.anomaly(trafficv1.Anomaly_ANOMALY_BARE_LF)
+			}
+			return data, bodyEnds
+		case r.chunk == chunkTrailers:
+			if bareLF {
+				m.anomaly(trafficv1.Anomaly_ANOMALY_BARE_LF)
+			}
+			m.trailer(line, limits.HeadKept)
+		case bareLF:
+			// Servers differ: the line ends here, or goes on until a CRLF, or is refused.
+			m.anomaly(trafficv1.Anomaly_ANOMALY_BARE_LF)
+			return r.broken(m, data)
 		case r.chunk == chunkSize:
 			size, ok := parseChunkSize(line)
 			if !ok {
-				m.anomaly(trafficv1.Anomaly_ANOMALY_BAD_CHUNK)
-				return nil, bodyBroken
+				return r.broken(m, data)
 			}
 			r.left, r.chunk = size, chunkData
 			if size == 0 {
 				r.chunk = chunkTrailers
 			}
-		case r.chunk == chunkEnd:
-			if len(line) > 0 {
-				m.anomaly(trafficv1.Anomaly_ANOMALY_BAD_CHUNK)
-				return nil, bodyBroken
-			}
-			r.chunk = chunkSize
-		case len(line) == 0:
-			return data, bodyEnds
+		case len(line) > 0:
+			return r.broken(m, data)
 		default:
-			m.trailer(line)
+			r.chunk = chunkSize
 		}
 	}
 	return nil, bodyGoesOn
 }
 
-func (m *message) trailer(line []byte) {
-	if len(m.Trailers) >= maxTrailers {
-		return
-	}
-	for i, c := range line {
-		if c == ':' && i > 0 {
-			value := line[i+1:]
-			for len(value) > 0 && (value[0] == ' ' || value[0] == '\t') {
-				value = value[1:]
-			}
-			m.Trailers = append(m.Trailers, Header{m.keep(line[:i]), m.keep(value)})
-			return
-		}
-	}
-	m.anomaly(trafficv1.Anomaly_ANOMALY_BAD_HEADER)
+func (r *bodyReader) broken(m *message, rest []byte) ([]byte, outcome) {
+	m.anomaly(trafficv1.Anomaly_ANOMALY_BAD_CHUNK)
+	return rest, bodyBroken
 }
 
-// parseChunkSize reads hex digits and ignores extensions.
+// trailer keeps a line behind the last chunk.
+func (m *message) trailer(line []byte, limit int) {
+	m.odd(line)
+	if len(m.Trailers) >= maxTrailers || m.heads+len(line) > limit {
+		m.anomaly(trafficv1.Anomaly_ANOMALY_HEADERS_TOO_LARGE)
+		return
+	}
+	colon := bytes.IndexByte(line, ':')
+	if colon <= 0 || !isToken(line[:colon]) {
+		m.anomaly(trafficv1.Anomaly_ANOMALY_BAD_HEADER)
+		return
+	}
+	m.heads += len(line)
+	line = bytes.Clone(line)
+	m.Trailers = append(m.Trailers, Header{line[:colon:colon], trim(line[colon+1:])})
+}
+
+// parseChunkSize reads hex digits, and blanks and extensions behind them. Anything else, servers read in two ways.
 func parseChunkSize(line []byte) (size uint64, ok bool) {
 	digits := 0
-	for _, c := range line {
+	for digits < len(line) {
 		var d byte
-		switch {
+		switch c := line[digits]; {
 		case c >= '0' && c <= '9':
 			d = c - '0'
 		case c >= 'a' && c <= 'f':
 			d = c - 'a' + 10
 		case c >= 'A' && c <= 'F':
 			d = c - 'A' + 10
-		case c == ';' || c == ' ' || c == '\t':
-			return size, digits > 0
 		default:
-			return 0, false
+			return size, digits > 0 && isExtension(line[digits:])
 		}
-		if digits++; digits > 15 {
+		if size >= 1<<59 {
 			return 0, false
 		}
 		size = size<<4 | uint64(d)
+		digits++
 	}
 	return size, digits > 0
 }
 
-// skip tells of n bytes that were not seen. False: they reach beyond what the framing lets us know.
+func isExtension(b []byte) bool {
+	if bytes.IndexByte(b, '\r') >= 0 || bytes.IndexByte(b, 0) >= 0 {
+		return false
+	}
+	b = trim(b)
+	return len(b) == 0 || b[0] == ';'
+}
+
+// skip tells of n bytes that were not seen. Broken: they reach beyond what the framing lets us know.
 func (r *bodyReader) skip(m *message, n uint64, reason trafficv1.GapReason) (o outcome) {
 	switch r.kind {
 	case bodyLength:
@@ -185,7 +200,8 @@ func (r *bodyReader) skip(m *message, n uint64, reason trafficv1.GapReason) (o o
 			}
 			return bodyGoesOn
 		}
-		m.skipBody(n, reason)
+		// How much of it is this body's is not known.
+		m.gap(Gap{Offset: m.BodySize, Length: n, Reason: reason})
 		return bodyBroken
 	}
 	return bodyBroken

@@ -2,133 +2,156 @@ package http1
 
 import (
 	"bytes"
-	"strconv"
 
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
 
-// framing is what a head says about where its message ends.
-type framing struct {
-	length     uint64
-	hasLength  bool
-	badLength  bool
-	hasCoding  bool
-	chunked    bool
-	badCoding  bool
-	lastHeader int // index of the line that a fold continues; -1: none
+// maxLines of a head that is read in one go; longer ones are read line by line.
+const maxLines = 96
+
+// cut finds the lines of a head that lies in data as a whole, first line included. size 0: it does not.
+func cut(data []byte, ends *[maxLines]int) (count, size int) {
+	for pos := 0; count < maxLines; count++ {
+		n := bytes.IndexByte(data[pos:], '\n')
+		switch {
+		case n < 0:
+			return 0, 0
+		case n == 0, n == 1 && data[pos] == '\r':
+			return count, pos + n + 1
+		}
+		pos += n + 1
+		ends[count] = pos
+	}
+	return 0, 0
 }
 
-// header reads one line of a head into the message and the framing. Lines beyond what is kept still count for framing.
-func (m *message) header(f *framing, line []byte, keep bool) {
+// whole reads the lines behind the first of a head that was cut: one copy, and every name and value a slice of it.
+func (m *message) whole(f *framing, data []byte, ends []int) {
+	raw := make([]byte, len(data))
+	copy(raw, data)
+	m.Head, m.heads = raw, len(raw)
+	if len(ends) > 1 {
+		m.Headers = make([]Header, 0, len(ends)-1)
+	}
+	if bytes.IndexByte(raw, 0) >= 0 {
+		m.anomaly(trafficv1.Anomaly_ANOMALY_NUL)
+	}
+	crlfs := len(raw) - ends[len(ends)-1] - 1
+	for i := range ends {
+		end := ends[i] - 1
+		if raw[end-1] == '\r' {
+			end--
+			crlfs++
+		}
+		if i > 0 {
+			m.header(f, raw[ends[i-1]:end:end], true)
+		}
+	}
+	f.commit(m)
+	if crlfs <= len(ends) {
+		m.anomaly(trafficv1.Anomaly_ANOMALY_BARE_LF)
+	}
+	if bytes.Count(raw, []byte{'\r'}) != crlfs {
+		m.anomaly(trafficv1.Anomaly_ANOMALY_BAD_HEADER)
+	}
+}
+
+// one reads one line of a head that comes in pieces. What is not kept still counts for framing.
+func (m *message) one(f *framing, line []byte, bareLF, keep bool) {
+	if bareLF {
+		m.anomaly(trafficv1.Anomaly_ANOMALY_BARE_LF)
+	}
+	m.odd(line)
+	if keep {
+		line = m.keepLine(line, bareLF)
+	}
+	m.header(f, line, keep)
+}
+
+// odd notes bytes that have no business in a head: servers refuse them, drop them, or end a line there.
+func (m *message) odd(line []byte) {
 	if bytes.IndexByte(line, 0) >= 0 {
 		m.anomaly(trafficv1.Anomaly_ANOMALY_NUL)
 	}
+	if bytes.IndexByte(line, '\r') >= 0 {
+		m.anomaly(trafficv1.Anomaly_ANOMALY_BAD_HEADER)
+	}
+}
+
+// header reads one line into the message and the framing.
+func (m *message) header(f *framing, line []byte, keep bool) {
 	if line[0] == ' ' || line[0] == '\t' {
 		m.fold(f, line)
 		return
 	}
-	name, value, found := bytes.Cut(line, []byte{':'})
-	if !found || len(name) == 0 {
+	f.commit(m)
+	f.lastHeader = -1
+	colon, spaced := 0, false
+	for colon < len(line) && tokenChars[line[colon]] {
+		colon++
+	}
+	token := colon > 0 && colon < len(line) && line[colon] == ':'
+	if !token {
+		colon = bytes.IndexByte(line, ':')
+	}
+	if colon <= 0 {
 		m.anomaly(trafficv1.Anomaly_ANOMALY_BAD_HEADER)
-		f.lastHeader = -1
 		return
 	}
-	if trimmed := bytes.TrimRight(name, " \t"); len(trimmed) != len(name) {
-		m.anomaly(trafficv1.Anomaly_ANOMALY_SPACE_BEFORE_COLON)
-		name = trimmed
-	} else if !isToken(name) {
-		m.anomaly(trafficv1.Anomaly_ANOMALY_BAD_HEADER)
+	name := line[:colon]
+	if !token {
+		if name = bytes.TrimRight(name, " \t"); len(name) < colon {
+			m.anomaly(trafficv1.Anomaly_ANOMALY_SPACE_BEFORE_COLON)
+			spaced = true
+		} else {
+			m.anomaly(trafficv1.Anomaly_ANOMALY_BAD_HEADER)
+		}
 	}
-	value = bytes.Trim(value, " \t")
-	m.frame(f, name, value)
-	f.lastHeader = -1
+	value := trim(line[colon+1:])
+	f.header(name, value, spaced, keep)
 	if keep {
 		f.lastHeader = len(m.Headers)
-		m.Headers = append(m.Headers, Header{m.keep(name), m.keep(value)})
+		m.Headers = append(m.Headers, Header{name, value})
 	}
 }
 
 // fold joins a continued line to its header with one space, as RFC 9112 has it read.
 func (m *message) fold(f *framing, line []byte) {
 	m.anomaly(trafficv1.Anomaly_ANOMALY_OBS_FOLD)
+	line = trim(line)
+	f.fold(line)
 	if f.lastHeader < 0 || f.lastHeader >= len(m.Headers) {
 		return
 	}
 	h := &m.Headers[f.lastHeader]
-	joined := append(append(append([]byte(nil), h.Value...), ' '), bytes.Trim(line, " \t")...)
-	m.heads += len(joined) - len(h.Value)
-	h.Value = joined
+	joined := make([]byte, 0, len(h.Value)+1+len(line))
+	h.Value = trim(append(append(append(joined, h.Value...), ' '), line...))
 }
 
-// frame notes the two headers that say where the message ends.
-func (m *message) frame(f *framing, name, value []byte) {
-	switch len(name) {
-	case len("Content-Length"):
-		if !bytes.EqualFold(name, []byte("Content-Length")) {
-			return
-		}
-		n, ok := parseLength(value)
-		switch {
-		case !ok:
-			f.badLength = true
-			m.anomaly(trafficv1.Anomaly_ANOMALY_BAD_CONTENT_LENGTH)
-		case f.hasLength:
-			m.anomaly(trafficv1.Anomaly_ANOMALY_DUPLICATE_CONTENT_LENGTH)
-			if n != f.length {
-				f.badLength = true
-			}
-		default:
-			f.length, f.hasLength = n, true
-		}
-	case len("Transfer-Encoding"):
-		if !bytes.EqualFold(name, []byte("Transfer-Encoding")) {
-			return
-		}
-		if f.hasCoding || !bytes.EqualFold(value, []byte("chunked")) {
-			f.badCoding = true
-			m.anomaly(trafficv1.Anomaly_ANOMALY_BAD_TRANSFER_ENCODING)
-		}
-		f.hasCoding = true
-		// The last coding frames the message.
-		last := value[bytes.LastIndexByte(value, ',')+1:]
-		f.chunked = bytes.EqualFold(bytes.Trim(last, " \t"), []byte("chunked"))
+// trim takes blanks off both ends.
+func trim(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
 	}
-}
-
-// conflict notes a head that two readers may frame in two ways.
-func (m *message) conflict(f *framing) {
-	if f.hasCoding && (f.hasLength || f.badLength) {
-		m.anomaly(trafficv1.Anomaly_ANOMALY_CONTENT_LENGTH_AND_TRANSFER_ENCODING)
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
 	}
-}
-
-func parseLength(value []byte) (uint64, bool) {
-	if len(value) == 0 || len(value) > 19 {
-		return 0, false
-	}
-	for _, c := range value {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-	}
-	n, err := strconv.ParseUint(string(value), 10, 63)
-	return n, err == nil
+	return b
 }
 
 // parseRequestLine reads method SP target SP HTTP/1.x. The target may hold anything but the line's end: attacks do.
-func parseRequestLine(line []byte) (method, target []byte, minor byte, ok bool) {
-	first, last := bytes.IndexByte(line, ' '), bytes.LastIndexByte(line, ' ')
-	if first <= 0 || first > maxMethod || last <= first+1 {
-		return nil, nil, 0, false
+func parseRequestLine(line []byte) (method, target int, minor byte, ok bool) {
+	const version = " HTTP/1.1"
+	method = bytes.IndexByte(line, ' ')
+	target = len(line) - len(version)
+	if method <= 0 || method > maxMethod || target <= method+1 || !isToken(line[:method]) {
+		return 0, 0, 0, false
 	}
-	version := line[last+1:]
-	if len(version) != len("HTTP/1.1") || !bytes.HasPrefix(version, []byte("HTTP/1.")) || version[7] < '0' || version[7] > '9' {
-		return nil, nil, 0, false
+	tail := line[target:]
+	if string(tail[:len(version)-1]) != version[:len(version)-1] || tail[8] < '0' || tail[8] > '9' {
+		return 0, 0, 0, false
 	}
-	if !isToken(line[:first]) {
-		return nil, nil, 0, false
-	}
-	return line[:first], line[first+1 : last], version[7] - '0', true
+	return method, target, tail[8] - '0', true
 }
 
 const maxMethod = 64
@@ -144,19 +167,20 @@ func couldBeRequest(b []byte) bool {
 
 // parseStatusLine reads HTTP/1.x SP status [SP reason].
 func parseStatusLine(line []byte) (status int, minor byte, ok bool) {
-	if len(line) < len("HTTP/1.1 200") || !bytes.HasPrefix(line, []byte("HTTP/1.")) || line[8] != ' ' {
+	if len(line) < len("HTTP/1.1 200") || string(line[:7]) != "HTTP/1." || line[7] < '0' || line[7] > '9' || line[8] != ' ' {
 		return 0, 0, false
 	}
-	digits := line[9:12]
-	for _, c := range digits {
+	for _, c := range line[9:12] {
 		if c < '0' || c > '9' {
 			return 0, 0, false
 		}
+		status = status*10 + int(c-'0')
 	}
-	if len(line) > 12 && line[12] != ' ' {
+	// Less than 100 is no answer: taken for an interim one, it would never end.
+	if status < 100 || len(line) > 12 && line[12] != ' ' {
 		return 0, 0, false
 	}
-	return int(digits[0]-'0')*100 + int(digits[1]-'0')*10 + int(digits[2]-'0'), line[7] - '0', true
+	return status, line[7] - '0', true
 }
 
 var tokenChars = func() (table [256]bool) {

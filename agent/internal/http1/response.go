@@ -18,14 +18,18 @@ type ResponseHandler interface {
 
 // ResponseParser reads the bytes that a server sends.
 type ResponseParser struct {
-	limits  Limits
+	limits  *Limits
 	handler ResponseHandler
 
-	state   responseState
+	state responseState
+	// Wary: it is not known for sure what request is answered, so a body that may be the next response after an answer
+	// to HEAD is not followed.
+	Wary    bool
+	matched uint8 // bytes of such a body that look like a response
 	head    int
-	framing framing
-	lines   lines
 	body    bodyReader
+	lines   lines
+	framing *framing
 	current *Response
 	// Lost counts bytes that no message could be made of.
 	Lost uint64
@@ -36,21 +40,38 @@ type responseState uint8
 const (
 	responseLine responseState = iota
 	responseHead
+	// responseWary: the first bytes of a body that must not look like a response.
+	responseWary
 	responseBody
 	responseLost
 )
 
 // NewResponseParser makes a parser at the beginning of a response, or, lost, in the middle of one.
 func NewResponseParser(limits Limits, handler ResponseHandler, lost bool) *ResponseParser {
-	p := &ResponseParser{limits: limits, handler: handler}
+	p := &ResponseParser{}
+	p.Init(&limits, handler, lost)
+	return p
+}
+
+// Init makes a parser in place.
+func (p *ResponseParser) Init(limits *Limits, handler ResponseHandler, lost bool) {
+	*p = ResponseParser{limits: limits, handler: handler}
 	if lost {
 		p.state = responseLost
 	}
-	return p
 }
 
 // Idle tells whether no response is under way.
 func (p *ResponseParser) Idle() bool { return p.state == responseLine && len(p.lines.partial) == 0 }
+
+// Memory is about what the line and the message under way take.
+func (p *ResponseParser) Memory() int {
+	n := cap(p.lines.partial)
+	if p.current != nil {
+		n += p.current.Memory()
+	}
+	return n
+}
 
 // IsLost tells whether only a change of direction can help.
 func (p *ResponseParser) IsLost() bool { return p.state == responseLost }
@@ -71,8 +92,10 @@ func (p *ResponseParser) Feed(data []byte) {
 			data = p.feedLine(data)
 		case responseHead:
 			data = p.feedHead(data)
+		case responseWary:
+			data = p.look(data)
 		case responseBody:
-			rest, o := p.body.feed(&p.current.message, data, 0)
+			rest, o := p.body.feed(&p.current.message, &p.lines, data, &noBody)
 			p.settle(o)
 			data = rest
 		case responseLost:
@@ -82,11 +105,38 @@ func (p *ResponseParser) Feed(data []byte) {
 	}
 }
 
+// noBody: bodies of responses are counted, never kept.
+var noBody = Limits{}
+
+const version = "HTTP/"
+
+// look compares the beginning of a body with that of a response: an answer to HEAD has a length and no body.
+func (p *ResponseParser) look(data []byte) (rest []byte) {
+	for i, c := range data {
+		if c != version[p.matched] {
+			p.state = responseBody
+			return data
+		}
+		if p.matched++; int(p.matched) == len(version) || uint64(i)+1 == p.body.left {
+			p.lose()
+			return data
+		}
+	}
+	p.body.left -= uint64(len(data))
+	p.current.body(data, &noBody)
+	return nil
+}
+
 // Skip tells of n bytes of the stream that were not seen.
 func (p *ResponseParser) Skip(n uint64, reason trafficv1.GapReason) {
 	switch {
 	case n == 0:
-	case p.state == responseBody:
+	case p.state == responseWary && reason != trafficv1.GapReason_GAP_REASON_SENDFILE:
+		p.Lost += n
+		p.lose()
+	case p.state == responseBody, p.state == responseWary:
+		// No server sends its heads by sendfile.
+		p.state = responseBody
 		p.settle(p.body.skip(&p.current.message, n, reason))
 	default:
 		p.Lost += n
@@ -116,22 +166,34 @@ func (p *ResponseParser) settle(o outcome) {
 func (p *ResponseParser) finish() {
 	done := p.current
 	done.Complete = true
-	p.state, p.current = responseLine, nil
+	p.state, p.current, p.framing = responseLine, nil, nil
+	p.lines.reset()
 	p.handler.ResponseEnded(done)
 }
 
 func (p *ResponseParser) lose() {
-	p.state = responseLost
+	p.state, p.framing = responseLost, nil
 	p.lines.reset()
 	if done := p.current; done != nil {
-		p.current = nil
-		p.handler.ResponseEnded(done)
+		if p.current = nil; done.HeadDone {
+			p.handler.ResponseEnded(done)
+		}
 	}
 }
 
 func (p *ResponseParser) feedLine(data []byte) []byte {
-	line, rest, _, ok := p.lines.next(data, p.limits.HeadKept)
+	if len(p.lines.partial) == 0 && data[0] == 'H' {
+		var ends [maxLines]int
+		if count, size := cut(data, &ends); count > 0 && size <= p.limits.HeadKept {
+			return p.wholeHead(data, ends[:count], size)
+		}
+	}
+	line, rest, bareLF, ok := p.lines.next(data, p.limits.HeadKept)
 	if !ok {
+		if got := p.lines.partial; string(got) != "\r" && string(got[:min(len(got), len(version))]) != version[:min(len(got), len(version))] {
+			p.Lost += uint64(len(got) + p.lines.dropped)
+			p.lose()
+		}
 		return nil
 	}
 	cut := p.lines.long()
@@ -144,17 +206,40 @@ func (p *ResponseParser) feedLine(data []byte) []byte {
 		p.lose()
 		return rest
 	}
-	r := &Response{Status: status}
-	r.Minor = minor
 	// Until the head ends it is nobody's: a 1xx never becomes an answer.
-	p.current, p.state, p.head, p.framing = r, responseHead, len(line), framing{lastHeader: -1}
+	p.current = &Response{Status: status}
+	p.current.Minor = minor
+	if bareLF {
+		p.current.anomaly(trafficv1.Anomaly_ANOMALY_BARE_LF)
+	}
+	p.current.odd(line)
+	p.current.keepLine(line, bareLF)
+	p.state, p.head, p.framing = responseHead, len(p.current.Head), &framing{lastHeader: -1}
 	return rest
 }
 
+// wholeHead is the usual case: all of a head came with one call.
+func (p *ResponseParser) wholeHead(data []byte, ends []int, size int) []byte {
+	status, minor, ok := parseStatusLine(bytes.TrimSuffix(data[:ends[0]-1], []byte{'\r'}))
+	if !ok {
+		p.Lost += uint64(ends[0])
+		p.lose()
+		return data[ends[0]:]
+	}
+	f := framing{lastHeader: -1}
+	p.current = &Response{Status: status}
+	p.current.Minor = minor
+	p.current.whole(&f, data[:size], ends)
+	p.endHead(&f)
+	return data[size:]
+}
+
 func (p *ResponseParser) feedHead(data []byte) []byte {
-	line, rest, _, ok := p.lines.next(data, p.limits.HeadKept)
+	r := p.current
+	line, rest, bareLF, ok := p.lines.next(data, p.limits.HeadKept)
 	p.head += len(data) - len(rest)
 	if p.head > p.limits.HeadSeen {
+		p.Lost += uint64(p.head)
 		p.current = nil
 		p.lose()
 		return rest
@@ -162,22 +247,29 @@ func (p *ResponseParser) feedHead(data []byte) []byte {
 	if !ok {
 		return nil
 	}
-	keep := p.head <= p.limits.HeadKept && !p.lines.long()
-	p.lines.long()
+	keep := !p.lines.long() && p.head <= p.limits.HeadKept && len(r.Headers) < maxHeaders
 	if len(line) > 0 {
-		p.current.header(&p.framing, line, keep)
+		r.one(p.framing, line, bareLF, keep)
 		return rest
 	}
-	p.endHead()
+	if bareLF {
+		r.anomaly(trafficv1.Anomaly_ANOMALY_BARE_LF)
+	}
+	if keep {
+		r.keepLine(nil, bareLF)
+	}
+	p.framing.commit(&r.message)
+	p.endHead(p.framing)
 	return rest
 }
 
-// endHead decides where the response ends: RFC 9112, 6.3.
-func (p *ResponseParser) endHead() {
-	r, f := p.current, &p.framing
+// endHead decides where the response ends: RFC 9112, 6.3. What cannot be followed goes on until the connection ends.
+func (p *ResponseParser) endHead(f *framing) {
+	r := p.current
 	r.HeadDone = true
 	if r.Status < 200 && r.Status != 101 {
-		p.state, p.current = responseLine, nil
+		p.state, p.current, p.framing = responseLine, nil, nil
+		p.lines.reset()
 		return
 	}
 	method := p.handler.NextMethod()
@@ -187,9 +279,9 @@ func (p *ResponseParser) endHead() {
 		bytes.Equal(method, []byte("CONNECT")) && r.Status/100 == 2:
 		p.finish()
 		return
-	case f.chunked:
+	case f.hasCoding && !f.badCoding && !f.doubtful && r.Minor > 0:
 		p.body = bodyReader{kind: bodyChunked}
-	case f.hasLength && !f.hasCoding && !f.badLength:
+	case f.hasLength && !f.hasCoding && !f.badLength && !f.doubtful:
 		if f.length == 0 {
 			p.finish()
 			return
@@ -198,5 +290,9 @@ func (p *ResponseParser) endHead() {
 	default:
 		p.body = bodyReader{kind: bodyUntilClose}
 	}
-	p.state = responseBody
+	p.state, p.framing, p.matched = responseBody, nil, 0
+	p.lines.reset()
+	if p.Wary && p.body.kind == bodyLength {
+		p.state = responseWary
+	}
 }

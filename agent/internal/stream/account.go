@@ -8,44 +8,34 @@ import (
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
 
-// received reads bytes of requests, in their order.
-func (c *conn) received(data []byte, mono uint64) {
-	if !c.requests.LineUnderWay() {
-		c.begun = mono
+// account keeps the books of memory.
+func (c *conn) account() {
+	line := c.requests.Memory() + c.responses.Memory()
+	if n := len(c.open); n > 0 {
+		e := &c.open[n-1]
+		if c.weigh(e); c.requests.UnderWay(e.Request()) {
+			line -= e.kept
+		}
 	}
-	c.now = mono
-	before := c.requests.Lost
-	c.requests.Feed(data)
-	c.unplaced(c.requests.Lost - before)
+	if c.stash != nil {
+		line += c.stash.size
+	}
+	if c.doubt != nil && c.doubt.held != nil {
+		line += c.doubt.held.request.Memory()
+	}
+	c.grow(line - c.line)
+	c.line = line
 }
 
-// missed tells of bytes of requests that were not seen.
-func (c *conn) missed(n uint64, why trafficv1.GapReason, mono uint64) {
-	c.now = mono
-	c.table.losses.Add("request_bytes", gapWords[why], int64(n))
-	wasLost := c.requests.IsLost()
-	c.requests.Skip(n, why)
-	switch {
-	case wasLost:
-		c.unplaced(n)
-	case c.requests.IsLost():
-		// Requests may have been among them.
-		c.gapped = true
-		c.table.lostBytes(c.info.Workload, n)
-	default:
-		c.table.unseen(c.info.Workload, n, why)
-	}
+func (c *conn) weigh(e *entry) {
+	more := e.Request().Memory() - e.kept
+	e.kept += more
+	c.grow(more)
 }
 
-// unplaced counts bytes that no request can be made of: behind a gap they are lost, and else they are not HTTP.
-func (c *conn) unplaced(n uint64) {
-	switch {
-	case n == 0:
-	case c.gapped:
-		c.table.lostBytes(c.info.Workload, n)
-	default:
-		c.table.skipped(c.info.Workload, n)
-	}
+func (c *conn) grow(n int) {
+	c.kept += n
+	c.table.kept += n
 }
 
 // unseen counts bytes of a message whose end is known: what is over a budget or goes by sendfile is left out on purpose.

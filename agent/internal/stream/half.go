@@ -8,52 +8,73 @@ import (
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
 
+// receiver takes a stream in order.
+type receiver interface {
+	deliver(data []byte, mono uint64)
+	skip(n uint64, why trafficv1.GapReason, mono uint64)
+}
+
 // half is one direction of a connection: events by sequence number become bytes in order and gaps.
 type half struct {
 	started bool
 	next    uint32
+	// lost is what the kernel had lost of this direction by the last event.
+	lost uint32
 	// early holds events that came before the ones they follow: two threads share a socket.
-	early   []probe.Event
-	deliver func(data []byte, mono uint64)
-	skip    func(n uint64, why trafficv1.GapReason, mono uint64)
+	early []probe.Event
 }
 
 // maxEarly bounds what waits for its turn.
 const maxEarly = 32
 
-func (h *half) take(e *probe.Event) {
+// take takes an event, and tells how many bytes more wait for their turn because of it.
+func (h *half) take(to receiver, e *probe.Event, room bool) (waiting int) {
 	if !h.started {
 		h.started, h.next = true, e.Seq
+		h.lost = e.Lost
 	}
-	if e.Seq == h.next {
-		h.pass(e)
-		h.settle()
-		return
+	ahead := int32(e.Seq - h.next) // Sequence numbers wrap: the sign of the difference tells before from behind.
+	switch {
+	case ahead == 0:
+		h.pass(to, e)
+	case ahead < 0:
+		h.overlap(to, e, uint32(-ahead))
+	case uint32(ahead) == e.Lost-h.lost && len(h.early) == 0:
+		// The ring was full: nothing comes that could fill the hole.
+		to.skip(uint64(ahead), trafficv1.GapReason_GAP_REASON_RING_FULL, e.Mono)
+		h.next = e.Seq
+		h.pass(to, e)
+	default:
+		kept := *e
+		kept.Data = bytes.Clone(e.Data)
+		h.early = append(h.early, kept)
+		if len(h.early) > maxEarly || !room {
+			return len(e.Data) - h.flush(to)
+		}
+		return len(e.Data)
 	}
-	// Sequence numbers wrap: the sign of the difference tells before from behind.
-	if ahead := int32(e.Seq - h.next); ahead < 0 {
-		h.overlap(e, uint32(-ahead))
-		return
+	if len(h.early) == 0 {
+		return 0
 	}
-	kept := *e
-	kept.Data = bytes.Clone(e.Data)
-	h.early = append(h.early, kept)
-	if len(h.early) > maxEarly {
-		h.flush()
-	}
+	return -h.settle(to)
 }
 
 // pass hands on an event whose turn it is.
-func (h *half) pass(e *probe.Event) {
+func (h *half) pass(to receiver, e *probe.Event) {
 	h.next += e.Len
-	h.deliver(e.Data, e.Mono)
+	if int32(e.Lost-h.lost) > 0 {
+		h.lost = e.Lost
+	}
+	if len(e.Data) > 0 {
+		to.deliver(e.Data, e.Mono)
+	}
 	if missing := uint64(e.Len) - uint64(len(e.Data)); missing > 0 {
-		h.skip(missing, reason(e.Flags), e.Mono)
+		to.skip(missing, reason(e.Flags), e.Mono)
 	}
 }
 
 // overlap drops what was seen before.
-func (h *half) overlap(e *probe.Event, seen uint32) {
+func (h *half) overlap(to receiver, e *probe.Event, seen uint32) {
 	if seen >= e.Len {
 		return
 	}
@@ -61,28 +82,41 @@ func (h *half) overlap(e *probe.Event, seen uint32) {
 	tail.Seq += seen
 	tail.Len -= seen
 	tail.Data = tail.Data[min(int(seen), len(tail.Data)):]
-	h.pass(&tail)
-	h.settle()
+	h.pass(to, &tail)
 }
 
-// settle hands on early events whose turn has come.
-func (h *half) settle() {
+// settle hands on early events whose turn has come, and tells how many bytes wait no longer.
+func (h *half) settle(to receiver) (settled int) {
 	for again := true; again; {
 		again = false
 		for i := range h.early {
-			if h.early[i].Seq == h.next {
-				e := h.early[i]
-				h.early = append(h.early[:i], h.early[i+1:]...)
-				h.pass(&e)
+			if int32(h.early[i].Seq-h.next) <= 0 {
+				settled += h.early1(to, i)
 				again = true
 				break
 			}
 		}
 	}
+	if len(h.early) == 0 {
+		h.early = nil
+	}
+	return settled
+}
+
+// early1 takes one event off the waiting ones.
+func (h *half) early1(to receiver, i int) int {
+	e := h.early[i]
+	h.early = append(h.early[:i], h.early[i+1:]...)
+	if behind := h.next - e.Seq; behind > 0 {
+		h.overlap(to, &e, behind)
+	} else {
+		h.pass(to, &e)
+	}
+	return len(e.Data)
 }
 
 // flush gives up waiting: what lies between is a gap. The ring was full, or a call was not followed.
-func (h *half) flush() {
+func (h *half) flush(to receiver) (settled int) {
 	for len(h.early) > 0 {
 		first := 0
 		for i := range h.early {
@@ -90,19 +124,14 @@ func (h *half) flush() {
 				first = i
 			}
 		}
-		e := h.early[first]
-		h.early = append(h.early[:first], h.early[first+1:]...)
-		if ahead := int32(e.Seq - h.next); ahead >= 0 {
-			if ahead > 0 {
-				h.skip(uint64(ahead), trafficv1.GapReason_GAP_REASON_RING_FULL, e.Mono)
-			}
+		e := &h.early[first]
+		if ahead := int32(e.Seq - h.next); ahead > 0 {
 			h.next = e.Seq
-			h.pass(&e)
-		} else {
-			h.overlap(&e, uint32(-ahead))
+			to.skip(uint64(ahead), trafficv1.GapReason_GAP_REASON_RING_FULL, e.Mono)
 		}
-		h.settle()
+		settled += h.settle(to)
 	}
+	return settled
 }
 
 // oldest is when the first of what waits for its turn came; far in the future if nothing does.

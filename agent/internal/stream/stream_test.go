@@ -2,13 +2,13 @@ package stream
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/sidelight/sidelight/agent/internal/exchange"
 	"github.com/sidelight/sidelight/agent/internal/probe"
@@ -27,6 +27,7 @@ type rig struct {
 	out    []*trafficv1.Exchange
 	mono   uint64
 	seq    [2]uint32
+	lost   uint32 // of what was received
 	key    probe.ConnKey
 	flags  probe.Flags
 	shop   *workload.Workload
@@ -42,15 +43,28 @@ func newRig(mutate ...func(*Config)) *rig {
 	for _, m := range mutate {
 		m(&cfg)
 	}
-	builder := exchange.NewBuilder(exchange.Config{BootID: "boot"}, func(mono uint64) time.Time { return time.Unix(0, int64(mono)) },
-		func(e *trafficv1.Exchange, _ *workload.Workload) { r.out = append(r.out, e) })
+	builder := exchange.New(exchange.Config{BootID: "boot"}, func(revision *exchange.Revision) {
+		e, err := revision.Message()
+		if err != nil {
+			panic(err)
+		}
+		start, t := time.Unix(0, int64(revision.Start)), e.GetTimes()
+		t.RequestStart = timestamppb.New(start)
+		if t.RequestTookNs != 0 {
+			t.RequestEnd = timestamppb.New(start.Add(time.Duration(t.RequestTookNs)))
+		}
+		r.out = append(r.out, e)
+	})
 	r.table = NewTable(cfg, Deps{Builder: builder, Losses: r.losses, Workload: func(uint32) *workload.Workload { return r.shop }})
 	return r
 }
 
 func (r *rig) event(dir probe.Direction, data string, size int, flags probe.Flags) *probe.Event {
 	e := &probe.Event{Conn: r.key, Dir: dir, Flags: flags | r.flags, Seq: r.seq[dir], Len: uint32(size), Data: []byte(data), Mono: r.mono,
-		Local: netip.MustParseAddrPort("10.0.0.1:80"), Remote: netip.MustParseAddrPort("10.0.0.2:4711")}
+		Local: local, Remote: remote}
+	if dir == probe.In {
+		e.Lost = r.lost
+	}
 	r.seq[dir] += uint32(size)
 	r.mono += ms
 	return e
@@ -148,6 +162,72 @@ func TestConversations(t *testing.T) {
 			r.answer(ok)
 		}, []string{"CLOSED ANSWERED /1 200", "CLOSED ANSWERED /2 200"}},
 		"no HTTP": {func(r *rig) { r.in("\x16\x03\x01\x02"); r.answer("\x16"); r.in(request("planted")) }, nil},
+		"optimistic upgrade": {func(r *rig) {
+			r.in("GET /1 HTTP/1.1\r\nUpgrade: websocket\r\n\r\n" + request("planted"))
+			r.in(request("planted"))
+			r.wait(time.Second)
+			r.answer("HTTP/1.1 101 Switching Protocols\r\n\r\n")
+			r.in(request("planted"))
+		}, []string{"REQUEST UNSPECIFIED /1 0", "CLOSED UPGRADED /1 101"}},
+		"upgrade refused": {func(r *rig) {
+			r.in("GET /1 HTTP/1.1\r\nUpgrade: h2c\r\n\r\n" + request("2")[:9])
+			r.in(request("2")[9:])
+			r.answer(ok)
+			r.answer(strings.Replace(ok, "200", "404", 1))
+			r.in(request("3"))
+			r.answer(ok)
+		}, []string{"CLOSED ANSWERED /1 200", "CLOSED ANSWERED /2 404", "CLOSED ANSWERED /3 200"}},
+		"tunnel refused": {func(r *rig) {
+			r.in("CONNECT a:1 HTTP/1.1\r\n\r\n" + request("2"))
+			r.answer(strings.Replace(ok, "200", "405", 1) + ok)
+		}, []string{"CLOSED ANSWERED a:1 405", "CLOSED ANSWERED /2 200"}},
+		"upgrade with a body that was answered before its end": {func(r *rig) {
+			r.in("POST /1 HTTP/1.1\r\nUpgrade: h2c\r\nContent-Length: 4\r\n\r\nab")
+			r.answer(ok)
+			r.in("cd" + request("2"))
+			r.answer(ok)
+		}, []string{"CLOSED ANSWERED /1 200", "CLOSED ANSWERED /2 200"}},
+		"upgrade behind an answer that could not be followed": {func(r *rig) {
+			r.in(request("1"))
+			r.answer(chunked)
+			r.table.Handle(r.event(probe.Out, "", 20000, probe.FlagTruncated))
+			r.in("GET /2 HTTP/1.1\r\nUpgrade: x\r\n\r\n" + request("planted"))
+			// It may be part of the first answer.
+			r.answer(ok)
+			r.in(request("planted"))
+		}, []string{"CLOSED ANSWERED /1 200", "CLOSED ANSWERED /2 200"}},
+		"answered before its end": {func(r *rig) {
+			r.in("POST /1 HTTP/1.1\r\nContent-Length: " + fmt.Sprint(2+len(request("planted"))) + "\r\n\r\na")
+			r.answer(strings.Replace(ok, "200", "413", 1))
+			r.in(request("planted"))
+			r.in("b" + request("2"))
+			r.answer(ok)
+		}, []string{"CLOSED ANSWERED /1 413", "CLOSED ANSWERED /2 200"}},
+		"two answers to one request": {func(r *rig) {
+			r.in(upload)
+			r.answer(ok)
+			r.answer(ok)
+			r.in("a=1")
+			r.close()
+		}, []string{"REQUEST UNSPECIFIED /1 200", "CLOSED ANSWERED /1 200"}},
+		"head, then get": {func(r *rig) {
+			r.in("HEAD /1 HTTP/1.1\r\n\r\n" + request("2"))
+			r.answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n" + strings.Replace(ok, "200", "404", 1))
+		}, []string{"CLOSED ANSWERED /1 200", "CLOSED ANSWERED /2 404"}},
+		"answers to nobody": {func(r *rig) { r.in(request("1")); r.answer(ok + ok); r.in(request("2")); r.answer(ok) },
+			[]string{"CLOSED ANSWERED /1 200", "CLOSED ANSWERED /2 200"}},
+		"no content, with content": {func(r *rig) {
+			r.in(request("1"))
+			r.answer("HTTP/1.1 204 No Content\r\n\r\nbody")
+			r.in(request("2"))
+			r.answer(ok)
+		}, []string{"CLOSED ANSWERED /1 204", "CLOSED ANSWERED /2 200"}},
+		"HTTP/0.9": {func(r *rig) { r.in("GET /\r\n"); r.answer("<html>"); r.in(request("planted")) }, nil},
+		"smuggled": {func(r *rig) {
+			r.in("POST /1 HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 9\r\n\r\nabc" + request("planted"))
+			r.answer(strings.Replace(ok, "200", "400", 1))
+			r.in(request("planted"))
+		}, []string{"REQUEST UNSPECIFIED /1 0", "CLOSED ANSWERED /1 400"}},
 		"agent stops": {func(r *rig) { r.in(request("1")); r.table.CloseAll(trafficv1.CloseReason_CLOSE_REASON_AGENT_STOP) },
 			[]string{"CLOSED AGENT_STOP /1 0"}},
 		"idle": {func(r *rig) { r.in(request("1")); r.wait(time.Hour) }, []string{"CLOSED IDLE /1 0"}},
@@ -160,43 +240,6 @@ func TestConversations(t *testing.T) {
 			require.Equal(t, test.want, r.told())
 		})
 	}
-}
-
-// Behind a gap in a chunked body a request may begin only after the answer, and is marked; what was planted before is none.
-func TestPlantedBehindAGap(t *testing.T) {
-	t.Parallel()
-	r := newRig()
-	// An answer before the gap must not count as the one behind it.
-	r.in(request("0"))
-	r.answer(ok)
-	r.out = nil
-	r.in("POST /1 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nab")
-	r.table.Handle(r.event(probe.In, "", 5000, probe.FlagTruncated))
-	r.in(request("planted-1"))
-	r.answer("HTTP/1.1 100 Continue\r\n\r\n")
-	r.in(request("planted-2"))
-	r.answer(ok)
-	r.in(request("real"))
-	r.answer(ok)
-	require.Equal(t, []string{"REQUEST UNSPECIFIED /1 0", "CLOSED ANSWERED /1 200", "CLOSED ANSWERED /real 200"}, r.told())
-	require.NotEmpty(t, r.out[1].GetGaps())
-	require.False(t, r.out[1].GetRequest().GetBodyComplete())
-	require.True(t, r.out[2].GetResumed())
-}
-
-// A connection that is older than the agent: what comes first may be the rest of anything, so it is marked.
-func TestSeenInMidStream(t *testing.T) {
-	t.Parallel()
-	r := newRig()
-	r.flags = probe.FlagAccepted
-	r.answer("the rest of an answer")
-	r.in(request("1"))
-	r.answer(ok)
-	r.in(request("2"))
-	r.answer(ok)
-	require.Equal(t, []string{"CLOSED ANSWERED /1 200", "CLOSED ANSWERED /2 200"}, r.told())
-	require.True(t, r.out[0].GetResumed())
-	require.False(t, r.out[1].GetResumed())
 }
 
 func TestOrder(t *testing.T) {
@@ -238,16 +281,10 @@ func TestOrder(t *testing.T) {
 
 func TestBounds(t *testing.T) {
 	t.Parallel()
-	r := newRig(func(c *Config) { c.MaxConnections = 2 })
-	for i := range uint64(4) {
-		r.key = probe.ConnKey{Sock: i, Start: i}
-		r.in(request("1"))
-	}
-	require.Equal(t, 2, r.table.Len())
-	require.Contains(t, r.losses.Snapshot(), losses.Loss{Place: "connections", Reason: "full", Count: 2})
-	r = newRig(func(c *Config) { c.MaxPipelined = 3 })
+	r := newRig(func(c *Config) { c.MaxPipelined = 3 })
 	r.in(strings.Repeat(request("x"), 10))
-	require.Contains(t, r.losses.Snapshot(), losses.Loss{Place: "pipeline", Reason: "full", Count: 7})
+	require.Contains(t, r.losses.Snapshot(), losses.Loss{Place: "pipeline", Reason: "full", Count: 1})
+	require.Equal(t, uint64(6*len(request("x"))), r.shop.BytesLost.Load()-uint64(len(request("x"))), "it and what follows is lost")
 }
 
 func TestIdentity(t *testing.T) {

@@ -3,6 +3,7 @@
 package stream
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,9 @@ type Config struct {
 	MaxConnections int
 	// MaxPipelined requests may wait for their answers on one connection.
 	MaxPipelined int
+	// MaxKept bytes of heads and bodies are held for all connections together; beyond them, bodies are left out and heads
+	// cut short.
+	MaxKept int
 	// Idle connections are forgotten after this time without a byte.
 	Idle time.Duration
 	// Reorder is how long bytes that came early wait for those before them.
@@ -28,8 +32,20 @@ type Config struct {
 
 // DefaultConfig keeps the agent small.
 func DefaultConfig() Config {
-	return Config{MaxConnections: 20000, MaxPipelined: 256, Idle: 10 * time.Minute, Reorder: 50 * time.Millisecond}
+	return Config{MaxConnections: 20000, MaxPipelined: 256, MaxKept: 64 << 20, Idle: 10 * time.Minute, Reorder: 50 * time.Millisecond}
 }
+
+const (
+	// maxEarlyBytes wait for those before them, on all connections together.
+	maxEarlyBytes = 16 << 20
+	// maxDropped is how many connections are remembered, for each that is followed, after they were given up.
+	maxDropped = 5
+	// tightHead is what is kept of a head when memory is short, and tightPipeline the requests that may wait for answers.
+	tightHead     = 4 << 10
+	tightPipeline = 16
+	// stale is how long a connection with an open exchange must be quiet to give way to a new one.
+	stale = uint64(30 * time.Second)
+)
 
 // Deps is what a table works with.
 type Deps struct {
@@ -49,7 +65,14 @@ type Table struct {
 
 	mu    sync.Mutex
 	conns map[probe.ConnKey]*conn
-	swept uint64
+	// busy connections have an open exchange, quiet ones have none.
+	busy, quiet list
+	// watched connections have bytes that wait, or a request that began and was not handed on.
+	watched []*conn
+	dropped drops
+	// kept and early are bytes of memory.
+	kept, early int
+	swept       uint64
 
 	// Counters of the status lane.
 	BytesSeen, BytesSkipped, BytesLost atomic.Uint64
@@ -57,7 +80,8 @@ type Table struct {
 
 // NewTable makes an empty table.
 func NewTable(cfg Config, deps Deps) *Table {
-	return &Table{cfg: cfg, limits: http1.DefaultLimits(), builder: deps.Builder, workload: deps.Workload, losses: deps.Losses, conns: map[probe.ConnKey]*conn{}}
+	return &Table{cfg: cfg, limits: http1.DefaultLimits(), builder: deps.Builder, workload: deps.Workload, losses: deps.Losses,
+		conns: map[probe.ConnKey]*conn{}, dropped: drops{most: maxDropped * cfg.MaxConnections, by: map[probe.ConnKey]dropped{}}}
 }
 
 // Handle takes one event.
@@ -66,17 +90,23 @@ func (t *Table) Handle(e *probe.Event) {
 	defer t.mu.Unlock()
 	c := t.conns[e.Conn]
 	if e.Flags&probe.FlagClose != 0 {
+		delete(t.dropped.by, e.Conn)
 		if c != nil {
 			c.lastMono = e.Mono
-			delete(t.conns, e.Conn)
-			c.end(trafficv1.CloseReason_CLOSE_REASON_RESET)
+			c.closed(e)
+			t.remove(c, trafficv1.CloseReason_CLOSE_REASON_RESET)
+		} else if e.Lost > 0 {
+			// All of it was lost, and whose it was.
+			t.losses.Add("request_bytes", gapWords[trafficv1.GapReason_GAP_REASON_RING_FULL], int64(e.Lost))
+			t.BytesLost.Add(uint64(e.Lost))
 		}
 		return
 	}
 	if c == nil {
-		if len(t.conns) >= t.cfg.MaxConnections {
+		if len(t.conns) >= t.cfg.MaxConnections && !t.makeRoom(e.Mono) {
 			t.losses.Add("connections", "full", 1)
 			t.lostBytes(t.workload(e.Tgid), uint64(e.Len))
+			t.dropped.add(e.Conn, dropped{})
 			return
 		}
 		c = newConn(t, e)
@@ -84,9 +114,57 @@ func (t *Table) Handle(e *probe.Event) {
 	}
 	t.seen(c.info.Workload, uint64(len(e.Data)))
 	c.handle(e)
+	t.touch(c)
+	t.weigh()
 }
 
-// sweepEvery is how often all connections are looked at.
+// weigh sheds what is still to come when memory is short.
+func (t *Table) weigh() {
+	switch tight := t.tight(); {
+	case !tight && t.kept > t.cfg.MaxKept:
+		t.losses.Add("bodies", "memory", 1)
+		t.limits.HeadKept, t.limits.Body, t.limits.Why = tightHead, 0, trafficv1.GapReason_GAP_REASON_SHED
+	case tight && t.kept < t.cfg.MaxKept-t.cfg.MaxKept/8:
+		t.limits = http1.DefaultLimits()
+	}
+}
+
+// tight: memory is short.
+func (t *Table) tight() bool { return t.limits.Body == 0 }
+
+// full tells whether one more request may be followed on a connection that has some open.
+func (t *Table) full(open int) bool {
+	return open >= t.cfg.MaxPipelined || t.tight() && open >= tightPipeline || t.kept > 2*t.cfg.MaxKept
+}
+
+// makeRoom drops the connection that had no byte for the longest time: one without an open exchange, or else a stale one.
+func (t *Table) makeRoom(mono uint64) bool {
+	c := t.quiet.first
+	if c == nil {
+		if c = t.busy.first; c == nil || mono < c.lastMono+stale {
+			return false
+		}
+	}
+	t.losses.Add("connections", "dropped", 1)
+	t.giveUp(c)
+	return true
+}
+
+// giveUp ends a connection that may go on, and remembers where it stood.
+func (t *Table) giveUp(c *conn) {
+	where := c.where()
+	t.remove(c, trafficv1.CloseReason_CLOSE_REASON_IDLE)
+	t.dropped.add(c.key, where)
+}
+
+func (t *Table) remove(c *conn, reason trafficv1.CloseReason) {
+	delete(t.conns, c.key)
+	c.end(reason)
+	c.leave()
+	t.watch(c, false)
+}
+
+// sweepEvery is how often what is due is looked for.
 const sweepEvery = uint64(20 * time.Millisecond)
 
 // Tick lets deadlines pass; mono is the kernel's clock.
@@ -97,31 +175,36 @@ func (t *Table) Tick(mono uint64) {
 		return
 	}
 	t.swept = mono
-	for key, c := range t.conns {
-		quiet := time.Duration(0)
-		if mono > c.lastMono {
-			quiet = time.Duration(mono - c.lastMono)
+	// Backward: the last takes the place of one that leaves.
+	for _, c := range slices.Backward(t.watched) {
+		if len(c.in.early)+len(c.out.early) > 0 && c.quietFor(mono) > t.cfg.Reorder {
+			c.flush()
+			t.watch(c, c.waits())
 		}
-		if quiet > t.cfg.Reorder {
-			c.in.flush()
-			c.out.flush()
-		}
-		if quiet > t.cfg.Idle {
-			delete(t.conns, key)
-			c.end(trafficv1.CloseReason_CLOSE_REASON_IDLE)
+	}
+	for _, l := range []*list{&t.quiet, &t.busy} {
+		for l.first != nil && l.first.quietFor(mono) > t.cfg.Idle {
+			t.giveUp(l.first)
 			t.losses.Add("connections", "idle", 1)
 		}
 	}
+	t.weigh()
 	t.builder.Tick(mono)
+}
+
+func (c *conn) quietFor(mono uint64) time.Duration {
+	if mono <= c.lastMono {
+		return 0
+	}
+	return time.Duration(mono - c.lastMono)
 }
 
 // CloseAll ends every connection: nothing of them will be seen any more.
 func (t *Table) CloseAll(reason trafficv1.CloseReason) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for key, c := range t.conns {
-		delete(t.conns, key)
-		c.end(reason)
+	for _, c := range t.conns {
+		t.remove(c, reason)
 	}
 }
 
@@ -142,10 +225,17 @@ func (t *Table) Oldest(until uint64) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	oldest := min(until, t.builder.Oldest())
-	for _, c := range t.conns {
+	for _, c := range t.watched {
 		oldest = min(oldest, c.in.oldest())
-		if !c.opaque && c.requests.LineUnderWay() && c.begun+slowLine > until {
-			oldest = min(oldest, c.begun)
+		if !c.waits() {
+			continue
+		}
+		begun := c.begun
+		if c.doubt != nil && c.doubt.held != nil {
+			begun = c.doubt.held.begun
+		}
+		if begun+slowLine > until {
+			oldest = min(oldest, begun)
 		}
 	}
 	return oldest
