@@ -3,10 +3,12 @@
 package exchange
 
 import (
-	"container/heap"
+	"fmt"
 	"math"
 	"net/netip"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/sidelight/sidelight/agent/internal/http1"
 	"github.com/sidelight/sidelight/agent/internal/workload"
@@ -20,6 +22,46 @@ type Connection struct {
 	Workload      *workload.Workload
 	// FirstSeq is the TCP sequence number at offset 0 of the inbound stream.
 	FirstSeq uint32
+	// TLS is nil where the bytes went over the network as they are.
+	TLS *trafficv1.Tls
+
+	named named
+}
+
+// Revision is one state of an exchange, ready for the wire.
+type Revision struct {
+	ID ID
+	// Number counts the states of an exchange from 1. Content: the request's headers and body are in this one.
+	Number  uint32
+	Content bool
+	// Last: the exchange is closed.
+	Last bool
+	// Wire is the Exchange message without what others of its batch say too, its workload and connection; without the
+	// authority that its first Host header says; and with times by their distance from the start. Whoever is told may keep it
+	// only as a copy.
+	Wire []byte
+	// Connection is the Connection message on the wire; Workload is whose exchange it is.
+	Connection string
+	Workload   *workload.Workload
+	// Start of the request on the monotonic clock.
+	Start uint64
+	// Body is how many bytes of the request's body are in Wire, Heads how many the response's headers have as text.
+	Body, Heads int
+}
+
+// Message reads a revision back, with its connection.
+func (r *Revision) Message() (*trafficv1.Exchange, error) {
+	e := &trafficv1.Exchange{}
+	if err := proto.Unmarshal(r.Wire, e); err != nil {
+		return nil, fmt.Errorf("reading an exchange: %w", err)
+	}
+	if r.Connection != "" {
+		e.Connection = &trafficv1.Connection{}
+		if err := proto.Unmarshal([]byte(r.Connection), e.Connection); err != nil {
+			return nil, fmt.Errorf("reading a connection: %w", err)
+		}
+	}
+	return e, nil
 }
 
 // Config is the builder's times and names.
@@ -41,96 +83,65 @@ const (
 // Builder makes exchanges. It is used from one goroutine at a time.
 type Builder struct {
 	cfg  Config
-	wall func(mono uint64) time.Time
-	emit func(*trafficv1.Exchange, *workload.Workload)
+	emit func(*Revision)
 	// due holds the open exchanges that have something to tell.
-	due deadlines
+	due agenda
+	// free are closed ones, whose memory the next take.
+	free []*Open
+	// revision, wire and hashed are written anew for each revision.
+	revision Revision
+	wire     []byte
+	hashed   []byte
 }
 
-// NewBuilder makes a builder; wall turns the kernel's monotonic nanoseconds into time. What emit is given names no workload:
-// it comes beside it.
-func NewBuilder(cfg Config, wall func(uint64) time.Time, emit func(*trafficv1.Exchange, *workload.Workload)) *Builder {
+const (
+	// keptFree is how many closed exchanges are kept for their memory.
+	keptFree = 1024
+	// keptWire bounds the memory kept for the next revision: one large body is no reason to hold on to its size.
+	keptWire = 128 << 10
+)
+
+// New makes a builder. What emit is given is written over when it returns.
+func New(cfg Config, emit func(*Revision)) *Builder {
 	if cfg.Patience == 0 {
 		cfg.Patience = DefaultPatience
 	}
 	if cfg.Pace == 0 {
 		cfg.Pace = DefaultPace
 	}
-	return &Builder{cfg: cfg, wall: wall, emit: emit}
+	return &Builder{cfg: cfg, emit: emit}
 }
 
 // Start begins an exchange whose first byte came at `began`, now that its first line was read.
 func (b *Builder) Start(conn *Connection, r *http1.Request, began, mono uint64) *Open {
-	o := &Open{builder: b, conn: conn, request: r, started: began, requestEnd: mono, index: unscheduled}
-	b.schedule(o, began+uint64(b.cfg.Patience))
+	var o *Open
+	if n := len(b.free); n > 0 {
+		o, b.free = b.free[n-1], b.free[:n-1]
+	} else {
+		o = &Open{}
+	}
+	*o = Open{builder: b, conn: conn, request: r, started: began, requestEnd: mono}
+	b.due.first(o, began+uint64(b.cfg.Patience))
 	return o
 }
 
 // Tick reports what has waited long enough.
 func (b *Builder) Tick(mono uint64) {
-	for len(b.due) > 0 && b.due[0].deadline <= mono {
-		b.due[0].report(mono)
+	for o := b.due.next(); o != nil && o.deadline <= mono; o = b.due.next() {
+		o.report(mono)
 	}
 }
 
 // Waiting counts what has a deadline.
-func (b *Builder) Waiting() int { return len(b.due) }
+func (b *Builder) Waiting() int { return b.due.len() }
 
 // Oldest is when the oldest exchange began that was not reported at all, in monotonic time; far in the future if there is none.
 func (b *Builder) Oldest() uint64 {
 	oldest := uint64(math.MaxUint64)
-	for _, o := range b.due {
+	for o := range b.due.all() {
 		if o.revision == 0 {
 			oldest = min(oldest, o.started)
 		}
 	}
 	return oldest
-}
-
-// schedule makes an exchange be reported at a time, or before if it is due before.
-func (b *Builder) schedule(o *Open, deadline uint64) {
-	if o.index == unscheduled {
-		o.deadline = deadline
-		heap.Push(&b.due, o)
-		return
-	}
-	if deadline < o.deadline {
-		o.deadline = deadline
-		heap.Fix(&b.due, o.index)
-	}
-}
-
-func (b *Builder) unschedule(o *Open) {
-	if o.index != unscheduled {
-		heap.Remove(&b.due, o.index)
-	}
-}
-
-const unscheduled = -1
-
-// deadlines is a heap: the first is due first.
-type deadlines []*Open
-
-func (d deadlines) Len() int           { return len(d) }
-func (d deadlines) Less(i, j int) bool { return d[i].deadline < d[j].deadline }
-func (d deadlines) Swap(i, j int) {
-	d[i], d[j] = d[j], d[i]
-	d[i].index, d[j].index = i, j
-}
-
-// Push is the heap's.
-func (d *deadlines) Push(x any) {
-	o := x.(*Open) //nolint:forcetypeassert // the heap holds nothing else
-	o.index = len(*d)
-	*d = append(*d, o)
-}
-
-// Pop is the heap's.
-func (d *deadlines) Pop() any {
-	last := len(*d) - 1
-	o := (*d)[last]
-	(*d)[last] = nil
-	*d = (*d)[:last]
-	o.index = unscheduled
-	return o
 }

@@ -1,11 +1,7 @@
 package exchange
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"time"
-
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/sidelight/sidelight/agent/internal/http1"
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
@@ -20,10 +16,12 @@ type Open struct {
 
 	started, requestEnd, responseStart, reported uint64 // monotonic
 
-	// deadline and index are its place in the builder's list.
-	deadline uint64
-	index    int
+	// deadline and place are those in the builder's agenda, as are its neighbours there.
+	deadline       uint64
+	place          place
+	before, behind *Open
 
+	id                        ID
 	revision, contentRevision uint32
 	// sent is what of the request was in the last revision that had content; gapSent: that it is not whole was told.
 	sent    http1.Extent
@@ -62,7 +60,7 @@ func (o *Open) Changed(mono uint64) {
 	if !lost && !o.request.Complete && !gap && more*grown < o.sent.Bytes {
 		pace = max(pace, time.Duration(mono-o.started)/ageShare)
 	}
-	o.builder.schedule(o, max(mono+uint64(gather), o.reported+uint64(pace)))
+	o.builder.due.at(o, max(mono+uint64(gather), o.reported+uint64(pace)))
 }
 
 // Answered tells that the response's head was read. Its end, which is often close behind, may say it all.
@@ -72,7 +70,7 @@ func (o *Open) Answered(r *http1.Response, mono uint64) {
 	}
 	o.answer, o.responseStart = r, mono
 	if o.revision > 0 {
-		o.builder.schedule(o, max(mono+uint64(o.builder.cfg.Patience), o.reported+uint64(o.builder.cfg.Pace)))
+		o.builder.due.at(o, max(mono+uint64(o.builder.cfg.Patience), o.reported+uint64(o.builder.cfg.Pace)))
 	}
 }
 
@@ -82,13 +80,19 @@ func (o *Open) HasAnswer() bool { return o.answer != nil }
 // Request gives what it is about.
 func (o *Open) Request() *http1.Request { return o.request }
 
-// Close ends the exchange.
+// Close ends the exchange. Nothing of the request and its response is kept, and nothing more may be told of it: its memory is
+// another one's next.
 func (o *Open) Close(reason trafficv1.CloseReason) {
 	if o.closed {
 		return
 	}
 	o.closed = true
 	o.send(trafficv1.Phase_PHASE_CLOSED, reason)
+	b := o.builder
+	*o = Open{closed: true}
+	if len(b.free) < keptFree {
+		b.free = append(b.free, o)
+	}
 }
 
 // report sends a revision that is not the last.
@@ -102,52 +106,25 @@ func (o *Open) report(mono uint64) {
 }
 
 func (o *Open) send(phase trafficv1.Phase, reason trafficv1.CloseReason) {
-	o.builder.unschedule(o)
-	o.revision++
+	b := o.builder
+	b.due.remove(o)
+	if o.revision++; o.revision == 1 {
+		o.id = b.identify(o.conn, o.request.Offset)
+	}
 	extent := o.request.Extent()
 	content := o.revision == 1 || extent != o.sent
 	if content {
 		o.contentRevision = o.revision
 	}
 	o.sent, o.gapSent = extent, len(o.request.Gaps) > 0
-	o.builder.emit(&trafficv1.Exchange{
-		Id:       o.id(),
-		Revision: o.revision, ContentRevision: o.contentRevision, Phase: phase, CloseReason: reason,
-		Request: request(o.request, content), Response: response(o.answer),
-		Connection: &trafficv1.Connection{
-			Id: o.connID(), Peer: socketAddress(o.conn.Remote), Local: socketAddress(o.conn.Local), Netns: o.conn.Netns,
-		},
-		Gaps: gaps(o.request), Times: o.times(), Resumed: o.request.Resumed,
-	}, o.conn.Workload)
-}
-
-func (o *Open) times() *trafficv1.Times {
-	t := &trafficv1.Times{RequestStart: timestamppb.New(o.builder.wall(o.started)), RequestStartMonoNs: o.started}
-	if o.requestEnd != o.started {
-		t.RequestEnd = timestamppb.New(o.builder.wall(o.requestEnd))
+	r := &b.revision
+	*r = Revision{
+		ID: o.id, Number: o.revision, Content: content, Last: phase == trafficv1.Phase_PHASE_CLOSED,
+		Connection: b.name(o.conn).wire, Workload: o.conn.Workload, Start: o.started,
 	}
-	if o.responseStart != 0 {
-		t.ResponseStart = timestamppb.New(o.builder.wall(o.responseStart))
+	o.encode(r, b.wire[:0], phase, reason)
+	if b.wire = r.Wire; cap(b.wire) > keptWire {
+		b.wire = nil
 	}
-	return t
-}
-
-// id names the bytes, not the sighting: host, boot, connection and the sequence number of the request's first byte.
-func (o *Open) id() []byte {
-	return o.hash(o.conn.FirstSeq + uint32(o.request.Offset))
-}
-
-func (o *Open) connID() []byte { return o.hash(0)[:8] }
-
-func (o *Open) hash(seq uint32) []byte {
-	var b []byte
-	b = append(b, o.builder.cfg.BootID...)
-	b = binary.BigEndian.AppendUint32(b, o.conn.Netns)
-	b = append(b, o.conn.Local.Addr().AsSlice()...)
-	b = binary.BigEndian.AppendUint16(b, o.conn.Local.Port())
-	b = append(b, o.conn.Remote.Addr().AsSlice()...)
-	b = binary.BigEndian.AppendUint16(b, o.conn.Remote.Port())
-	b = binary.BigEndian.AppendUint32(b, seq)
-	sum := sha256.Sum256(b)
-	return sum[:16]
+	b.emit(r)
 }

@@ -14,6 +14,9 @@ type account struct {
 	shed [stages]int
 	// bytes of what waits and of what is in flight.
 	bytes int
+	// cut is the last batch that has something of it, and ref its number there: 1 is the first.
+	cut uint64
+	ref int
 }
 
 func (a *account) push(it *item) {

@@ -1,15 +1,16 @@
 package ship
 
 import (
+	"maps"
 	"math"
-
-	"github.com/sidelight/sidelight/agent/internal/workload"
+	"slices"
 )
 
 // batch is in flight: encoded once, so that a resend is the same.
 type batch struct {
 	sequence uint64
-	wire     frame
+	frame    *frame
+	size     int
 	shares   []share
 	// items counts all its exchanges.
 	items int
@@ -20,8 +21,6 @@ type batch struct {
 // share is one workload's part of a batch.
 type share struct {
 	account *account
-	// ref names the workload within the batch: 1 is the first.
-	ref uint32
 	// firsts counts exchanges of which no older revision was sent.
 	firsts int
 	bytes  int
@@ -35,45 +34,39 @@ func (b *buffer) cut(maxItems, maxBytes int) *batch {
 	}
 	b.next++
 	out := &batch{sequence: b.next, oldest: math.MaxUint64}
-	refs := map[*account]int{}
-	var list []encoded
-	var connections []string
-	connectionRefs := map[string]uint32{}
+	c := &b.cutting
 	bytes := 0
 	for out.items < maxItems && b.waiting > 0 {
 		a := b.nextAccount()
-		if out.items > 0 && bytes+len(a.queue[0].wire) > maxBytes {
+		if out.items > 0 && bytes+a.queue[0].size() > maxBytes {
 			break
 		}
 		it := b.takeOldest(a)
-		n, known := refs[a]
-		if !known {
-			n = len(out.shares)
-			refs[a] = n
-			out.shares = append(out.shares, share{account: a, ref: uint32(n + 1)})
+		if a.cut != out.sequence {
+			a.cut, a.ref = out.sequence, len(out.shares)+1
+			out.shares = append(out.shares, share{account: a})
 		}
-		s := &out.shares[n]
+		s := &out.shares[a.ref-1]
 		if it.first {
 			s.firsts++
 			out.oldest = min(out.oldest, it.start)
 		}
 		s.bytes += it.cost()
-		if it.connection != "" && connectionRefs[it.connection] == 0 {
-			connections = append(connections, it.connection)
-			connectionRefs[it.connection] = uint32(len(connections))
-		}
-		list = append(list, encoded{it.wire, s.ref, connectionRefs[it.connection]})
-		bytes += len(it.wire)
+		c.take(it, uint32(a.ref))
+		bytes += it.size()
 		out.items++
 	}
-	names := make([]*workload.Workload, len(out.shares))
-	for i, s := range out.shares {
-		names[i] = s.account.workload
+	for _, s := range out.shares {
+		c.names = append(c.names, s.account.workload)
 		b.inflightBytes += s.bytes
 	}
-	out.wire = encodeBatch(out.sequence, list, names, connections)
+	out.frame = c.encode(out.sequence, &b.frames)
+	out.size = len(out.frame.bytes)
+	for _, e := range c.list {
+		b.recycle(e.item)
+	}
+	c.reset()
 	b.inflight[out.sequence] = out
-	b.sequences = append(b.sequences, out.sequence)
 	return out
 }
 
@@ -93,6 +86,11 @@ func (b *buffer) nextAccount() *account {
 func (b *buffer) takeOldest(a *account) *item {
 	it := a.pop()
 	b.waiting--
+	b.waitingBytes -= it.size()
+	if it.last {
+		// Nothing is known of it any more.
+		return it
+	}
 	if o := b.open[it.id]; o != nil && o.waiting == it {
 		o.waiting = nil
 	}
@@ -106,12 +104,7 @@ func (b *buffer) acknowledge(sequence uint64, refused int) bool {
 		return false
 	}
 	delete(b.inflight, sequence)
-	for i, s := range b.sequences {
-		if s == sequence {
-			b.sequences = append(b.sequences[:i], b.sequences[i+1:]...)
-			break
-		}
-	}
+	done.frame.buffer.Free()
 	// The answer does not say which were refused. A batch of one workload, or one that was refused as a whole, tells it all;
 	// else each workload has its part of them.
 	refused = min(refused, done.items)
@@ -132,8 +125,8 @@ func (b *buffer) acknowledge(sequence uint64, refused int) bool {
 
 // unacknowledged are the batches in flight, oldest first.
 func (b *buffer) unacknowledged() []*batch {
-	list := make([]*batch, 0, len(b.sequences))
-	for _, sequence := range b.sequences {
+	list := make([]*batch, 0, len(b.inflight))
+	for _, sequence := range slices.Sorted(maps.Keys(b.inflight)) {
 		list = append(list, b.inflight[sequence])
 	}
 	return list

@@ -1,23 +1,24 @@
 package ship
 
 import (
-	"fmt"
+	"encoding/binary"
 	"testing"
 
 	"github.com/sidelight/sidelight/internal/losses"
 )
 
-// BenchmarkBuffer: one exchange through the buffer, from Add to its acknowledgement, with room and at three times what is taken.
+// BenchmarkBuffer: one exchange through the buffer, from Take to its acknowledgement, with room and at three times what is taken.
 func BenchmarkBuffer(b *testing.B) {
 	for name, bound := range map[string]int{"room": 64 << 20, "overload": 1 << 20} {
 		b.Run(name, func(b *testing.B) {
-			w := shop()
 			held := newBuffer(bound, losses.NewLosses(nil, "agent"))
-			n := 0
+			r := revision(quick("one", 200), shop())
+			n := uint64(0)
 			b.ReportAllocs()
 			for b.Loop() {
 				n++
-				held.add(exchange(fmt.Sprint(n), 200), w)
+				binary.BigEndian.PutUint64(r.ID[:], n)
+				held.add(r)
 				if bound > 1<<20 && n%100 == 0 || n%300 == 0 {
 					if sent := held.cut(100, 256<<10); sent != nil {
 						held.acknowledge(sent.sequence, 0)

@@ -3,9 +3,9 @@ package ship
 import (
 	"math"
 
+	"github.com/sidelight/sidelight/agent/internal/exchange"
 	"github.com/sidelight/sidelight/agent/internal/workload"
 	"github.com/sidelight/sidelight/internal/losses"
-	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
 
 // buffer holds exchanges from when they are made until they are acknowledged, bounded in bytes. They are held as they go on the
@@ -20,17 +20,22 @@ type buffer struct {
 	// order of the accounts; turn is the one that the next batch begins with.
 	order []*account
 	turn  int
-	// waiting counts items of all accounts.
-	waiting int
-	open    map[id]*open
+	// waiting counts items of all accounts, waitingBytes what they will take in a batch.
+	waiting, waitingBytes int
+	open                  map[id]*open
 
 	inflight map[uint64]*batch
-	// sequences of the batches in flight: a resend keeps their order.
-	sequences []uint64
-	next      uint64
+	next     uint64
+
+	// free are items that were sent or given up, whose memory the next take.
+	free []*item
+	// cutting is what a batch is made of; it is kept for its memory.
+	cutting  cutting
+	stripper stripper
+	frames   framePool
 }
 
-type id [16]byte
+type id = exchange.ID
 
 // item is an exchange that waits.
 type item struct {
@@ -51,10 +56,15 @@ type item struct {
 // itemBytes is what an item takes beside its bytes on the wire.
 const itemBytes = 192
 
-func (it *item) cost() int { return len(it.wire) + len(it.connection) + itemBytes }
+func (it *item) cost() int { return cap(it.wire) + len(it.connection) + itemBytes }
 
-// keptAccounts bounds the memory of workloads of which nothing is held.
-const keptAccounts = 128
+const (
+	// keptAccounts bounds the memory of workloads of which nothing is held.
+	keptAccounts = 128
+	// keptItems and keptWire bound the memory that waits for the next exchange.
+	keptItems = 1024
+	keptWire  = 2 << 10
+)
 
 func newBuffer(maxBytes int, l *losses.Losses) *buffer {
 	return &buffer{maxBytes: maxBytes, losses: l, accounts: map[*workload.Workload]*account{}, open: map[id]*open{}, inflight: map[uint64]*batch{}}
@@ -87,43 +97,59 @@ func (b *buffer) forgetIdle() {
 	b.order, b.turn = kept, 0
 }
 
-// add takes an exchange, whose workload comes beside it, and gives up what is worth less when there is no room.
-func (b *buffer) add(e *trafficv1.Exchange, w *workload.Workload) {
-	a := b.account(w)
-	it := &item{first: e.GetRevision() <= 1, last: e.GetPhase() == trafficv1.Phase_PHASE_CLOSED}
-	copy(it.id[:], e.GetId())
-	if it.first {
-		w.Exchanges.Add(1)
+// add takes a copy of an exchange's newest state, and gives up what is worth less when there is no room.
+func (b *buffer) add(r *exchange.Revision) {
+	a := b.account(r.Workload)
+	if r.Number <= 1 {
+		a.workload.Exchanges.Add(1)
 	}
-	if b.join(a, it, e) && b.fill(a, it, e) {
+	it := b.blank(len(r.Wire))
+	it.id, it.connection, it.start = r.ID, r.Connection, r.Start
+	it.first, it.last, it.content = r.Number <= 1, r.Last, r.Content
+	it.wire = append(it.wire, r.Wire...)
+	it.body, it.heads = r.Body, worthGiving(r.Heads)
+	if b.join(a, it) {
 		a.push(it)
 		b.hold(a, it.cost())
 		b.waiting++
+		b.waitingBytes += it.size()
+	} else {
+		b.recycle(it)
 	}
-	b.shed()
+	if b.bytes > b.maxBytes {
+		b.shed()
+	}
 }
 
-// fill makes an item hold this state of its exchange.
-func (b *buffer) fill(a *account, it *item, e *trafficv1.Exchange) bool {
-	wire, connection, err := encode(e)
-	if err != nil {
-		// Only text that is no UTF-8 can be the reason, and nothing of the traffic is text.
-		b.losses.Add("exchanges", "not_encodable", 1)
-		if it.first {
-			a.workload.Lost.Add(1)
-		}
-		return false
+// size is about what it takes in a batch.
+func (it *item) size() int { return len(it.wire) }
+
+// blank gives an item with room for so many bytes. What it is given of an older one fits closely: room is held, too.
+func (b *buffer) blank(size int) *item {
+	var it *item
+	if n := len(b.free); n > 0 {
+		it, b.free[n-1] = b.free[n-1], nil
+		b.free = b.free[:n-1]
+	} else {
+		it = &item{}
 	}
-	it.wire, it.start, it.body, it.heads = wire, e.GetTimes().GetRequestStartMonoNs(), 0, headsOf(e)
-	// What was shed of an exchange that waits has its connection beside it already.
-	if connection != "" {
-		it.connection = connection
+	if cap(it.wire) < size || cap(it.wire) > size+size/4+64 {
+		it.wire = make([]byte, 0, size)
 	}
-	it.content = e.GetContentRevision() == e.GetRevision()
-	for _, segment := range e.GetRequest().GetBody() {
-		it.body += len(segment.GetData())
+	return it
+}
+
+// recycle takes an item back that nothing points to any more.
+func (b *buffer) recycle(it *item) {
+	if len(b.free) >= keptItems {
+		return
 	}
-	return true
+	wire := it.wire[:0]
+	if cap(wire) > keptWire {
+		wire = nil
+	}
+	*it = item{wire: wire}
+	b.free = append(b.free, it)
 }
 
 // hold counts bytes, or gives them back.

@@ -21,8 +21,8 @@ func named(service string) *workload.Workload {
 
 func shop() *workload.Workload { return named("shop") }
 
-// exchange is a quick one, with a body and an answer.
-func exchange(name string, body int) *trafficv1.Exchange {
+// quick is an exchange that has it all, with a body and an answer.
+func quick(name string, body int) *trafficv1.Exchange {
 	e := &trafficv1.Exchange{
 		Id: []byte(fmt.Sprintf("%016s", name)), Revision: 1, ContentRevision: 1, Phase: trafficv1.Phase_PHASE_CLOSED,
 		Request:  &trafficv1.Request{Target: []byte(name), Headers: []*trafficv1.Header{{Name: []byte("Host"), Value: []byte("a")}}},
@@ -45,7 +45,7 @@ func decode(t testing.TB, it *item) *trafficv1.Exchange {
 func sent(t testing.TB, b *batch) *aggregatorv1.Batch {
 	t.Helper()
 	m := &aggregatorv1.MirrorRequest{}
-	require.NoError(t, proto.Unmarshal(b.wire, m))
+	require.NoError(t, proto.Unmarshal(b.frame.bytes, m))
 	return m.GetBatch()
 }
 
@@ -87,7 +87,7 @@ func TestShedsInOrder(t *testing.T) {
 			lost, w := losses.NewLosses(nil, "agent"), shop()
 			b := newBuffer(1<<30, lost)
 			for i := range 4 {
-				b.add(exchange(fmt.Sprint(i), 10_000), w)
+				b.addMessage(quick(fmt.Sprint(i), 10_000), w)
 			}
 			b.maxBytes = test.room
 			b.shed()
@@ -131,7 +131,7 @@ func bodyGaps(e *trafficv1.Exchange) int {
 
 func newItemSize(t testing.TB, body int) int {
 	b := newBuffer(1<<30, losses.NewLosses(nil, "agent"))
-	b.add(exchange("0", body), shop())
+	b.addMessage(quick("0", body), shop())
 	require.Positive(t, b.bytes)
 	return b.bytes
 }
@@ -142,10 +142,10 @@ func TestFloodTakesFromItself(t *testing.T) {
 	lost, flood, quiet := losses.NewLosses(nil, "agent"), named("flood"), named("quiet")
 	b := newBuffer(200_000, lost)
 	for i := range 10 {
-		b.add(exchange(fmt.Sprintf("q%d", i), 5000), quiet)
+		b.addMessage(quick(fmt.Sprintf("q%d", i), 5000), quiet)
 	}
 	for i := range 5000 {
-		b.add(exchange(fmt.Sprintf("f%d", i), 1000), flood)
+		b.addMessage(quick(fmt.Sprintf("f%d", i), 1000), flood)
 		require.LessOrEqual(t, b.bytes, 200_000)
 	}
 	for _, it := range b.account(quiet).queue {
@@ -172,7 +172,7 @@ func TestInFlightIsInTheBound(t *testing.T) {
 	w := shop()
 	b := newBuffer(100_000, losses.NewLosses(nil, "agent"))
 	for i := range 1000 {
-		b.add(exchange(fmt.Sprint(i), 1000), w)
+		b.addMessage(quick(fmt.Sprint(i), 1000), w)
 		b.cut(1, 1<<20)
 		require.LessOrEqual(t, b.bytes, 100_000)
 	}
@@ -191,7 +191,7 @@ func TestBatchOnTheWire(t *testing.T) {
 	b := newBuffer(1<<20, losses.NewLosses(nil, "agent"))
 	var want []*trafficv1.Exchange
 	for i := range 6 {
-		e, w := exchange(fmt.Sprint(i), 300*i), one
+		e, w := quick(fmt.Sprint(i), 300*i), one
 		if i%2 == 1 {
 			w = two
 		}
@@ -203,7 +203,7 @@ func TestBatchOnTheWire(t *testing.T) {
 		if i > 0 {
 			e.Connection = &trafficv1.Connection{Netns: uint32(i/3 + 1)}
 		}
-		b.add(e, w)
+		b.addMessage(e, w)
 		require.Equal(t, i > 0, e.GetConnection() != nil, "the exchange is as it was")
 		require.NotEmpty(t, e.GetRequest().GetAuthority())
 		e.WorkloadRef = uint32(i%2 + 1)
@@ -221,9 +221,9 @@ func TestBatchOnTheWire(t *testing.T) {
 			Connections: []*trafficv1.Connection{{Netns: 1}, {Netns: 2}}},
 	}}
 	read := &aggregatorv1.MirrorRequest{}
-	require.NoError(t, proto.Unmarshal(got.wire, read))
+	require.NoError(t, proto.Unmarshal(got.frame.bytes, read))
 	require.True(t, proto.Equal(message, read))
-	require.Len(t, got.wire, proto.Size(message), "as short as it can be")
+	require.Len(t, got.frame.bytes, proto.Size(message), "as short as it can be")
 }
 
 func TestAcknowledgementsInAnyOrder(t *testing.T) {
@@ -231,7 +231,7 @@ func TestAcknowledgementsInAnyOrder(t *testing.T) {
 	w := shop()
 	b := newBuffer(1<<20, losses.NewLosses(nil, "agent"))
 	for i := range 3 {
-		b.add(exchange(fmt.Sprint(i), 10), w)
+		b.addMessage(quick(fmt.Sprint(i), 10), w)
 		require.Equal(t, uint64(i+1), b.cut(10, 1000).sequence)
 	}
 	require.True(t, b.acknowledge(2, 0))
@@ -254,7 +254,7 @@ func TestRefusedOfSeveralWorkloads(t *testing.T) {
 		list := []*workload.Workload{named("a"), named("b"), named("c")}
 		b := newBuffer(1<<20, lost)
 		for i := range 10 {
-			b.add(exchange(fmt.Sprint(i), 0), list[i*i%3])
+			b.addMessage(quick(fmt.Sprint(i), 0), list[i*i%3])
 		}
 		b.cut(100, 1<<20)
 		b.acknowledge(1, refused)
@@ -273,9 +273,9 @@ func TestOldest(t *testing.T) {
 	w := shop()
 	b := newBuffer(1<<20, losses.NewLosses(nil, "agent"))
 	at := func(name string, mono uint64, revision uint32) {
-		e := exchange(name, 0)
+		e := quick(name, 0)
 		e.Times.RequestStartMonoNs, e.Revision = mono, revision
-		b.add(e, w)
+		b.addMessage(e, w)
 	}
 	require.Equal(t, ^uint64(0), b.oldest())
 	at("a", 20, 1)

@@ -12,12 +12,15 @@ type open struct {
 	waiting *item
 	// gone: it was given up before any revision was sent, and is lost unless a later one has it all again.
 	gone bool
-	// gaps were made here in its request's content: revisions that do not repeat the content know nothing of them.
-	gaps []*trafficv1.Gap
+	// gaps, on the wire, were made here in its request's content: revisions that do not repeat the content know nothing of them.
+	gaps []byte
 }
 
 // join brings a new revision together with what is known of older ones. False: it need not be queued.
-func (b *buffer) join(a *account, it *item, e *trafficv1.Exchange) bool {
+func (b *buffer) join(a *account, it *item) bool {
+	if it.first && it.last {
+		return true
+	}
 	o := b.open[it.id]
 	if o == nil {
 		if !it.last {
@@ -28,16 +31,16 @@ func (b *buffer) join(a *account, it *item, e *trafficv1.Exchange) bool {
 	if it.last {
 		delete(b.open, it.id)
 	}
-	content := e.GetContentRevision() == e.GetRevision()
-	if content {
+	if it.content {
 		o.gaps = nil
-	} else {
-		e.Gaps = append(e.Gaps, o.gaps...)
+	} else if len(o.gaps) > 0 {
+		// Fields may stand in any order.
+		it.wire = concat(it.wire, o.gaps)
 	}
 	if o.gone {
-		return b.revive(a, it, o, content)
+		return b.revive(a, it, o)
 	}
-	if o.waiting != nil && b.replace(a, it, o, e, content) {
+	if o.waiting != nil && b.replace(a, it, o) {
 		return false
 	}
 	o.waiting = it
@@ -45,8 +48,8 @@ func (b *buffer) join(a *account, it *item, e *trafficv1.Exchange) bool {
 }
 
 // revive takes a revision of an exchange that was given up: only one that has all of it makes it an exchange again.
-func (b *buffer) revive(a *account, it *item, o *open, content bool) bool {
-	if content {
+func (b *buffer) revive(a *account, it *item, o *open) bool {
+	if it.content {
 		it.first, o.gone, o.waiting = true, false, it
 		return true
 	}
@@ -59,25 +62,23 @@ func (b *buffer) revive(a *account, it *item, o *open, content bool) bool {
 }
 
 // replace lets a revision take the place of an older one that still waits: the newest state wins.
-func (b *buffer) replace(a *account, it *item, o *open, e *trafficv1.Exchange, content bool) bool {
+func (b *buffer) replace(a *account, it *item, o *open) bool {
 	old := o.waiting
-	if !content && old.content {
+	taken := *it
+	taken.place, taken.first = old.place, old.first
+	if !it.content && old.content {
 		// The older one has what this one leaves out, and was never sent: so it becomes part of this one.
-		before := &trafficv1.Exchange{}
-		if err := proto.Unmarshal(old.wire, before); err != nil {
+		wire, err := merge(old.wire, it.wire)
+		if err != nil {
+			// Both were written by this agent. Should it ever happen, the two go one after the other.
 			return false
 		}
-		was, now := before.GetRequest(), e.GetRequest()
-		now.Headers, now.Body, now.Trailers, now.Anomalies = was.GetHeaders(), was.GetBody(), was.GetTrailers(), was.GetAnomalies()
-		e.ContentRevision = e.GetRevision()
+		taken.wire, taken.body, taken.content = wire, old.body, true
 	}
-	taken := *old
-	taken.last = it.last
-	if !b.fill(a, &taken, e) {
-		return true
-	}
+	b.waitingBytes += taken.size() - old.size()
 	b.hold(a, taken.cost()-old.cost())
-	*old = taken
+	// The new one's item is free now, with the old one's bytes.
+	*old, it.wire = taken, old.wire
 	// Where shedding has passed by, it does not come again.
 	for s := range stages {
 		if old.place < a.shed[s] && old.gives(s) > 0 {
@@ -85,4 +86,25 @@ func (b *buffer) replace(a *account, it *item, o *open, e *trafficv1.Exchange, c
 		}
 	}
 	return true
+}
+
+// merge gives a state that has its request's content from the one before.
+func merge(before, now []byte) ([]byte, error) {
+	was, is := &trafficv1.Exchange{}, &trafficv1.Exchange{}
+	if err := proto.Unmarshal(before, was); err != nil {
+		return nil, err
+	}
+	if err := proto.Unmarshal(now, is); err != nil {
+		return nil, err
+	}
+	from, to := was.GetRequest(), is.GetRequest()
+	to.Headers, to.Body, to.Trailers, to.Anomalies = from.GetHeaders(), from.GetBody(), from.GetTrailers(), from.GetAnomalies()
+	// With its headers it says its authority as the older one did.
+	to.Authority = from.GetAuthority()
+	is.ContentRevision = is.GetRevision()
+	return proto.Marshal(is)
+}
+
+func concat(a, b []byte) []byte {
+	return append(append(make([]byte, 0, len(a)+len(b)), a...), b...)
 }

@@ -13,7 +13,7 @@ import (
 
 // state is one revision of an exchange, as the builder makes them.
 func state(revision, content uint32, phase trafficv1.Phase, body int) *trafficv1.Exchange {
-	e := exchange("x", body)
+	e := quick("x", body)
 	e.Revision, e.ContentRevision, e.Phase = revision, content, phase
 	if content < revision {
 		e.Request = &trafficv1.Request{Target: e.GetRequest().GetTarget(), BodySize: uint64(body)}
@@ -51,7 +51,7 @@ func TestNewestStateTakesTheOldOnesPlace(t *testing.T) {
 			w := shop()
 			b := newBuffer(1<<20, losses.NewLosses(nil, "agent"))
 			for i, e := range test.states {
-				b.add(e, w)
+				b.addMessage(e, w)
 				if i+1 == test.sentAfter {
 					b.cut(10, 1<<20)
 				}
@@ -88,14 +88,14 @@ func TestGivenUpBeforeItWasClosed(t *testing.T) {
 			t.Parallel()
 			w := shop()
 			b := newBuffer(1<<20, losses.NewLosses(nil, "agent"))
-			b.add(state(1, 1, asked, 50), w)
+			b.addMessage(state(1, 1, asked, 50), w)
 			b.maxBytes = 10
 			b.shed()
 			require.Zero(t, b.waiting)
 			require.Zero(t, w.Lost.Load(), "not yet")
 			b.maxBytes = 1 << 20
 			for _, e := range test.then {
-				b.add(e, w)
+				b.addMessage(e, w)
 			}
 			require.Equal(t, test.waits, b.waiting)
 			require.Equal(t, test.lost, w.Lost.Load())
@@ -111,11 +111,11 @@ func TestShedBodyStaysAGap(t *testing.T) {
 	t.Parallel()
 	w := shop()
 	b := newBuffer(1<<20, losses.NewLosses(nil, "agent"))
-	b.add(state(1, 1, asked, 5000), w)
+	b.addMessage(state(1, 1, asked, 5000), w)
 	b.maxBytes = 1000
 	b.shed()
 	b.cut(1, 1<<20)
-	b.add(state(2, 1, closed, 5000), w)
+	b.addMessage(state(2, 1, closed, 5000), w)
 	e := decode(t, b.account(w).queue[0])
 	require.Equal(t, 5000, bodyGaps(e))
 	require.Empty(t, b.open)
@@ -126,11 +126,11 @@ func TestReplacedBehindTheShedding(t *testing.T) {
 	t.Parallel()
 	w := shop()
 	b := newBuffer(1<<20, losses.NewLosses(nil, "agent"))
-	b.add(state(1, 1, asked, 6000), w)
-	b.add(exchange("other", 6000), w)
+	b.addMessage(state(1, 1, asked, 6000), w)
+	b.addMessage(quick("other", 6000), w)
 	b.maxBytes = 3000
 	b.shed()
-	b.add(state(2, 2, update, 9000), w)
+	b.addMessage(state(2, 2, update, 9000), w)
 	require.LessOrEqual(t, b.bytes, 3000)
 	require.Zero(t, w.Lost.Load())
 	require.Equal(t, 9000, bodyGaps(decode(t, b.account(w).queue[0])))
@@ -174,12 +174,12 @@ func FuzzBuffer(f *testing.F) {
 					ids[key] = fmt.Sprintf("%d-%014d", key, n)
 				}
 				e.Id = []byte(ids[key])
-				b.add(e, list[key%3])
+				b.addMessage(e, list[key%3])
 			case op < 230:
 				b.cut(int(op%4)+1, 4000)
 			default:
-				if len(b.sequences) > 0 {
-					b.acknowledge(b.sequences[int(op)%len(b.sequences)], int(op%2))
+				if sent := b.unacknowledged(); len(sent) > 0 {
+					b.acknowledge(sent[int(op)%len(sent)].sequence, int(op%2))
 				}
 			}
 			if b.waiting > 0 {

@@ -21,9 +21,6 @@ type mirrorStream interface {
 	CloseSend() error
 }
 
-// beatsPerIdle is how many heartbeats a busy agent sends in the time of one of an idle agent.
-const beatsPerIdle = 10
-
 // session is one stream's life.
 type session struct {
 	*Shipper
@@ -78,9 +75,13 @@ func (t *session) receive() {
 		if ack := message.GetAck(); ack != nil {
 			t.mu.Lock()
 			t.buffer.acknowledge(ack.GetSequence(), int(ack.GetRefused()))
+			call := t.stuck || t.draining
+			t.stuck = false
 			t.mu.Unlock()
 			t.news.Store(true)
-			t.notify()
+			if call {
+				t.notify()
+			}
 		}
 		if policy := message.GetPolicy(); policy != nil {
 			t.deps.Policy(policy)
@@ -103,13 +104,14 @@ func (t *session) play(ctx context.Context) error {
 	}
 	renew := time.NewTimer(t.cfg.Renew*4/5 + rand.N(t.cfg.Renew*2/5))
 	defer renew.Stop()
-	status, beat := time.NewTicker(t.cfg.StatusEvery), time.NewTicker(t.cfg.HeartbeatEvery/beatsPerIdle)
+	status := time.NewTicker(t.cfg.StatusEvery)
 	defer status.Stop()
-	defer beat.Stop()
-	linger := time.NewTimer(0)
-	defer linger.Stop()
-	var armed bool
-	quiet := 0
+	beat := newPulse(t.cfg.HeartbeatEvery)
+	defer beat.timer.Stop()
+	t.mu.Lock()
+	t.lingers, t.called, t.stuck, t.draining = true, false, false, false
+	t.linger.Reset(0)
+	t.mu.Unlock()
 	for {
 		var err error
 		select {
@@ -121,19 +123,18 @@ func (t *session) play(ctx context.Context) error {
 			return t.drain(false)
 		case <-status.C:
 			err = t.report()
-		case <-beat.C:
-			if quiet++; t.news.Swap(false) || quiet >= beatsPerIdle {
-				quiet = 0
+		case <-beat.timer.C:
+			if beat.beat(t.news.Swap(false)) {
 				err = t.heartbeat()
 			}
 		case <-t.wake:
-			if !armed {
-				linger.Reset(t.cfg.Linger)
-				armed = true
+			beat.quicken()
+			err = t.sendFull()
+		case <-t.linger.C:
+			beat.quicken()
+			if err = t.sendOne(); err == nil {
+				err = t.sendFull()
 			}
-		case <-linger.C:
-			armed = false
-			err = t.sendWaiting()
 		}
 		if err != nil {
 			return err
@@ -141,24 +142,68 @@ func (t *session) play(ctx context.Context) error {
 	}
 }
 
-func (t *session) sendWaiting() error {
-	for {
-		t.mu.Lock()
-		b := t.buffer.cut(t.cfg.BatchItems, t.cfg.BatchBytes)
-		t.mu.Unlock()
-		if b == nil {
-			return nil
-		}
+// sendFull sends one full batch. If there is another one, it calls again: in a flood there always is, and heartbeats and the end of
+// the stream must have their turn. What fills no batch waits a little for what comes with it.
+func (t *session) sendFull() error {
+	if b := t.next(true); b != nil {
 		if err := t.sendBatch("a batch", b); err != nil {
 			return err
 		}
 	}
+	t.mu.Lock()
+	t.await()
+	call := t.full() && !t.stuck
+	t.called = t.called || call
+	t.mu.Unlock()
+	if call {
+		t.notify()
+	}
+	return nil
+}
+
+// sendOne sends what has waited long enough.
+func (t *session) sendOne() error {
+	t.mu.Lock()
+	t.lingers = false
+	t.mu.Unlock()
+	if b := t.next(false); b != nil {
+		return t.sendBatch("a batch", b)
+	}
+	return nil
+}
+
+// sendWaiting sends all that waits.
+func (t *session) sendWaiting() error {
+	for b := t.next(false); b != nil; b = t.next(false) {
+		if err := t.sendBatch("a batch", b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// next cuts a batch, nil if there is none to send now.
+func (t *session) next(full bool) *batch {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.called = false
+	if full && !t.full() {
+		return nil
+	}
+	b := t.buffer.cut(t.cfg.BatchItems, t.cfg.BatchBytes)
+	if b == nil {
+		t.stuck = t.buffer.waiting > 0
+	}
+	return b
 }
 
 // drain waits for acknowledgements before the stream ends: so a renewal sends nothing twice. The last stream also sends what waits.
 func (t *session) drain(last bool) error {
 	deadline := time.NewTimer(t.cfg.Drain * 3 / 4)
 	defer deadline.Stop()
+	t.mu.Lock()
+	t.draining = true
+	t.mu.Unlock()
 	for {
 		if last {
 			if err := t.sendWaiting(); err != nil {
@@ -179,8 +224,7 @@ func (t *session) drain(last bool) error {
 		case <-t.wake:
 		}
 	}
-	// What came meanwhile waits for the next stream.
-	t.notify()
+	// What came meanwhile waits for the next stream, which begins with it.
 	return t.bye()
 }
 
@@ -213,12 +257,20 @@ func (t *session) heartbeat() error {
 	return t.send("a heartbeat", &aggregatorv1.MirrorRequest{Message: &aggregatorv1.MirrorRequest_Heartbeat{Heartbeat: beat}})
 }
 
+// sendBatch sends a batch that is in flight; one that was acknowledged meanwhile is not sent again.
 func (t *session) sendBatch(what string, b *batch) error {
-	t.BytesSent.Add(uint64(len(b.wire)))
-	return t.send(what, b.wire)
+	t.mu.Lock()
+	if t.buffer.inflight[b.sequence] != b {
+		t.mu.Unlock()
+		return nil
+	}
+	m := b.frame.message()
+	t.mu.Unlock()
+	t.BytesSent.Add(uint64(b.size))
+	return t.send(what, m)
 }
 
-// send gives the stream a message: a frame, or a MirrorRequest.
+// send gives the stream a message: a frame's, or a MirrorRequest.
 func (t *session) send(what string, message any) error {
 	if err := t.stream.SendMsg(message); err != nil {
 		return fmt.Errorf("sending %s: %w", what, err)

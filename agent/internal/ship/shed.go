@@ -1,11 +1,5 @@
 package ship
 
-import (
-	"google.golang.org/protobuf/proto"
-
-	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
-)
-
 // stage of shedding: what is worth least goes first.
 type stage int
 
@@ -84,8 +78,10 @@ func (b *buffer) give(a *account, it *item, s stage) {
 	if s == wholeExchange {
 		a.pop()
 		b.waiting--
+		b.waitingBytes -= it.size()
 		b.hold(a, -it.cost())
 		b.gone(a, it)
+		b.recycle(it)
 		return
 	}
 	b.strip(a, it, s)
@@ -93,9 +89,11 @@ func (b *buffer) give(a *account, it *item, s stage) {
 
 // gone counts an exchange, or a later revision of it, that is given up before it was sent.
 func (b *buffer) gone(a *account, it *item) {
-	o := b.open[it.id]
-	if o != nil && o.waiting == it {
-		o.waiting = nil
+	var o *open
+	if !it.last {
+		if o = b.open[it.id]; o != nil && o.waiting == it {
+			o.waiting = nil
+		}
 	}
 	switch {
 	case !it.first:
@@ -115,70 +113,41 @@ func (b *buffer) lose(a *account, n int) {
 
 // strip takes from an item what this stage gives up, and says so in the exchange itself.
 func (b *buffer) strip(a *account, it *item, s stage) {
-	e := &trafficv1.Exchange{}
-	if err := proto.Unmarshal(it.wire, e); err != nil {
+	x := &b.stripper
+	if err := x.strip(it.wire, s, it.heads); err != nil {
 		// It was encoded here. Should it ever happen, nothing is taken, and the item goes as a whole.
 		it.body, it.heads = 0, 0
 		return
 	}
-	var gaps []*trafficv1.Gap
-	switch s {
-	case bodyTail:
-		gaps = cutBody(e.GetRequest(), keptBody)
-	case wholeBody:
-		gaps = cutBody(e.GetRequest(), 0)
-	default:
+	if s == responseHead {
 		b.losses.Add("response_heads", "shed", 1)
-		gaps = []*trafficv1.Gap{{Part: trafficv1.Gap_PART_RESPONSE_HEAD, Length: uint64(it.heads), Reason: trafficv1.GapReason_GAP_REASON_SHED}}
-		e.Response.Headers = nil
-	}
-	for _, gap := range gaps {
-		if gap.GetPart() == trafficv1.Gap_PART_REQUEST_BODY {
-			b.losses.Add("body_bytes", "shed", int64(gap.GetLength()))
+		it.heads = 0
+	} else {
+		b.losses.Add("body_bytes", "shed", int64(x.bytes))
+		it.body -= int(x.bytes)
+		if o := b.open[it.id]; o != nil && o.waiting == it {
+			o.gaps = append(o.gaps, x.gaps...)
 		}
 	}
-	if o := b.open[it.id]; o != nil && o.waiting == it && s != responseHead {
-		o.gaps = append(o.gaps, gaps...)
-	}
-	e.Gaps = append(e.Gaps, gaps...)
-	before := it.cost()
-	if b.fill(a, it, e) {
-		b.hold(a, it.cost()-before)
+	before, size := it.cost(), it.size()
+	// What is left may be held for long, and room counts.
+	it.wire = append(make([]byte, 0, len(x.out)), x.out...)
+	b.hold(a, it.cost()-before)
+	b.waitingBytes += it.size() - size
+	if cap(x.out) > keptScratch {
+		*x = stripper{}
 	}
 }
 
-// cutBody leaves the first n bytes of a body that were seen, and gives the rest as gaps.
-func cutBody(r *trafficv1.Request, n int) []*trafficv1.Gap {
-	var gaps []*trafficv1.Gap
-	var kept []*trafficv1.BodySegment
-	for _, segment := range r.GetBody() {
-		data := segment.GetData()
-		keep := min(n, len(data))
-		n -= keep
-		if keep > 0 {
-			kept = append(kept, &trafficv1.BodySegment{Offset: segment.GetOffset(), Data: data[:keep]})
-		}
-		if keep < len(data) {
-			gaps = append(gaps, &trafficv1.Gap{
-				Part: trafficv1.Gap_PART_REQUEST_BODY, Offset: segment.GetOffset() + uint64(keep), Length: uint64(len(data) - keep),
-				Reason: trafficv1.GapReason_GAP_REASON_SHED,
-			})
-		}
-	}
-	r.Body = kept
-	return gaps
-}
+// keptScratch bounds the memory kept for the next strip.
+const keptScratch = 128 << 10
 
-// headsOf is what the headers of the response take on the wire; little is not worth giving up.
-func headsOf(e *trafficv1.Exchange) int {
-	n := 0
-	for _, h := range e.GetResponse().GetHeaders() {
-		n += len(h.GetName()) + len(h.GetValue()) + len(": \r\n")
-	}
-	if n <= leastHead {
+// worthGiving is what giving up the response's headers saves; little is not worth it.
+func worthGiving(heads int) int {
+	if heads <= leastHead {
 		return 0
 	}
-	return n
+	return heads
 }
 
 // leastHead is about what the gap costs that tells of it.

@@ -10,13 +10,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sidelight/sidelight/agent/internal/workload"
+	"github.com/sidelight/sidelight/agent/internal/exchange"
 	"github.com/sidelight/sidelight/internal/logkey"
 	"github.com/sidelight/sidelight/internal/losses"
 	aggregatorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/aggregator/v1"
 	policyv1 "github.com/sidelight/sidelight/proto/gen/sidelight/policy/v1"
 	statusv1 "github.com/sidelight/sidelight/proto/gen/sidelight/status/v1"
-	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
 
 // Config bounds buffer and batches.
@@ -24,7 +23,7 @@ type Config struct {
 	BufferBytes int
 	BatchItems  int
 	BatchBytes  int
-	// Linger is how long the first exchange of a batch waits for others.
+	// Linger is how long the first exchange of a batch waits for others. A batch that is full waits for nothing.
 	Linger time.Duration
 	// Renew is how long a stream lives, ± a fifth, so that load spreads over new replicas.
 	Renew time.Duration
@@ -40,7 +39,7 @@ type Config struct {
 // DefaultConfig is made for many small exchanges.
 func DefaultConfig() Config {
 	return Config{
-		BufferBytes: 64 << 20, BatchItems: 256, BatchBytes: 256 << 10, Linger: 30 * time.Millisecond,
+		BufferBytes: 64 << 20, BatchItems: 512, BatchBytes: 256 << 10, Linger: 30 * time.Millisecond,
 		Renew: time.Minute, StatusEvery: 10 * time.Second, HeartbeatEvery: time.Second, Drain: 3 * time.Second,
 	}
 }
@@ -54,7 +53,7 @@ type Deps struct {
 	Hello *aggregatorv1.Hello
 	// Mono is the kernel's monotonic clock.
 	Mono func() uint64
-	// Added tells up to when, on that clock, every exchange that began was given to Add.
+	// Added tells up to when, on that clock, every exchange that began was given to Take.
 	Added  func() uint64
 	Status func() *statusv1.PartStatus
 	Policy func(*policyv1.AgentPolicy)
@@ -67,9 +66,14 @@ type Shipper struct {
 
 	mu     sync.Mutex
 	buffer *buffer
+	// lingers: the timer is set for what waits. called: the session was told of a full batch, and has not looked yet. stuck: it
+	// can send nothing before something is acknowledged. draining: it waits for every acknowledgement.
+	lingers, called, stuck, draining bool
 	// watched is the last watermark: it never goes back.
 	watched uint64
-	// wake has room for one token: something waits, or was acknowledged.
+	// linger runs out when what waits has waited long enough.
+	linger *time.Timer
+	// wake has room for one token: there is something to look at.
 	wake      chan struct{}
 	connected atomic.Bool
 	// BytesSent counts batches as they go on the wire, resends too.
@@ -78,15 +82,48 @@ type Shipper struct {
 
 // New makes a shipper that sends nothing until Run.
 func New(cfg Config, deps Deps) *Shipper {
-	return &Shipper{cfg: cfg, deps: deps, buffer: newBuffer(cfg.BufferBytes, deps.Losses), wake: make(chan struct{}, 1)}
+	s := &Shipper{cfg: cfg, deps: deps, buffer: newBuffer(cfg.BufferBytes, deps.Losses), linger: time.NewTimer(0), wake: make(chan struct{}, 1)}
+	// The first exchange sets it.
+	s.linger.Stop()
+	return s
 }
 
-// Add takes an exchange of a workload. It never waits.
-func (s *Shipper) Add(e *trafficv1.Exchange, w *workload.Workload) {
+// Take takes a copy of an exchange's newest state. It never waits, and wakes the session for full batches only: waking costs more
+// than all else that is done here.
+func (s *Shipper) Take(r *exchange.Revision) {
 	s.mu.Lock()
-	s.buffer.add(e, w)
+	s.buffer.add(r)
+	s.await()
+	call := !s.called && !s.stuck && s.full()
+	s.called = s.called || call
 	s.mu.Unlock()
-	s.notify()
+	if call {
+		s.notify()
+	}
+}
+
+// Shed gives up an exchange's newest state without looking at it: the agent is over its share of the host.
+func (s *Shipper) Shed(r *exchange.Revision) {
+	if r.Number > 1 {
+		s.deps.Losses.Add("revisions", "shed", 1)
+		return
+	}
+	r.Workload.Exchanges.Add(1)
+	r.Workload.Lost.Add(1)
+	s.deps.Losses.Add("exchanges", "shed", 1)
+}
+
+// await sets the timer for what waits; the caller holds the lock.
+func (s *Shipper) await() {
+	if s.buffer.waiting > 0 && !s.lingers && !s.stuck {
+		s.lingers = true
+		s.linger.Reset(s.cfg.Linger)
+	}
+}
+
+// full tells whether a whole batch waits; the caller holds the lock.
+func (s *Shipper) full() bool {
+	return s.buffer.waiting >= s.cfg.BatchItems || s.buffer.waitingBytes >= s.cfg.BatchBytes
 }
 
 // Watermark is the time before which every exchange that began is acknowledged, or was given up and counted.

@@ -1,6 +1,7 @@
 package ship
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -37,7 +38,9 @@ type far struct {
 	seen    map[string]int
 	refuse  func(n int) bool
 	n       int
-	told    chan struct{}
+	// torn counts bytes of bodies that are not what was sent.
+	torn int
+	told chan struct{}
 	// hold keeps acknowledgements back until it is closed.
 	hold chan struct{}
 	// added is what the agent's side says.
@@ -86,6 +89,9 @@ func (f *far) Mirror(stream aggregatorv1.MirrorService_MirrorServer) error {
 			f.batches[batch.GetSequence()]++
 			for _, e := range batch.GetExchanges() {
 				f.seen[string(e.GetRequest().GetTarget())]++
+				for _, s := range e.GetRequest().GetBody() {
+					f.torn += len(s.GetData()) - bytes.Count(s.GetData(), []byte("x"))
+				}
 			}
 		}
 		f.mu.Unlock()
@@ -158,16 +164,28 @@ func (f *far) await(t *testing.T, n int) {
 	}
 }
 
+func (f *far) awaitStreams(t *testing.T, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.hellos >= n
+	}, 20*time.Second, time.Millisecond)
+}
+
 func TestNothingIsLostOrSentTwice(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		refuse  func(int) bool
 		change  func(*Config)
 		atLeast int // streams
+		body    int
 	}{
-		"plain":    {nil, func(*Config) {}, 1},
-		"cuts":     {func(n int) bool { return n == 2 || n == 5 }, func(c *Config) { c.BatchItems = 10 }, 3},
-		"renewals": {nil, func(c *Config) { c.Renew = 5 * time.Millisecond; c.BatchItems = 10 }, 2},
+		"plain":    {nil, func(*Config) {}, 1, 10},
+		"cuts":     {func(n int) bool { return n == 2 || n == 5 }, func(c *Config) { c.BatchItems = 10 }, 3, 10},
+		"renewals": {nil, func(c *Config) { c.Renew = 5 * time.Millisecond; c.BatchItems = 10 }, 2, 10},
+		// Their memory is used again.
+		"large batches, cuts": {func(n int) bool { return n%5 == 2 }, func(c *Config) { c.BatchItems = 10 }, 3, 5000},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -175,14 +193,17 @@ func TestNothingIsLostOrSentTwice(t *testing.T) {
 			f := &far{refuse: test.refuse}
 			s, lost, stop := start(t, f, test.change)
 			for i := range 200 {
-				s.Add(exchange(fmt.Sprint(i), 10), shop())
+				s.takeMessage(quick(fmt.Sprint(i), test.body), shop())
 				if i%50 == 0 {
-					f.await(t, i) // so that several streams have their share
+					// So that several streams have their share.
+					f.await(t, i)
+					f.awaitStreams(t, min(test.atLeast, i/50+1))
 				}
 			}
 			f.await(t, 200)
 			stop()
 			require.Len(t, f.seen, 200)
+			require.Zero(t, f.torn)
 			for id, n := range f.seen {
 				require.Equal(t, 1, n, id)
 			}
@@ -196,14 +217,14 @@ func TestStopDrainsAndCountsTheRest(t *testing.T) {
 	t.Parallel()
 	f := &far{}
 	s, lost, stop := start(t, f, func(c *Config) { c.Linger = time.Hour })
-	s.Add(exchange("late", 1), shop())
+	s.takeMessage(quick("late", 1), shop())
 	stop()
 	require.Equal(t, map[string]int{"late": 1}, f.seen)
 	require.Empty(t, lost.Snapshot())
 
 	f = &far{refuse: func(int) bool { return true }}
 	s, lost, stop = start(t, f, func(c *Config) { c.Drain = 10 * time.Millisecond })
-	s.Add(exchange("never", 1), shop())
+	s.takeMessage(quick("never", 1), shop())
 	stop()
 	require.Equal(t, []losses.Loss{{Place: "exchanges", Reason: "agent_stop", Count: 1}}, lost.Snapshot())
 }
@@ -224,9 +245,9 @@ func TestHeartbeats(t *testing.T) {
 		}, 10*time.Second, time.Millisecond)
 	}
 	until(1000)
-	e := exchange("held", 1)
+	e := quick("held", 1)
 	e.Times.RequestStartMonoNs = 1500
-	s.Add(e, shop())
+	s.takeMessage(e, shop())
 	<-f.told
 	f.added.Store(2000)
 	require.Equal(t, uint64(1500), s.Watermark())
