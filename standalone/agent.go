@@ -15,6 +15,9 @@ import (
 
 // runAgent is the child with capabilities.
 func runAgent(ctx context.Context, env childEnv) error {
+	if err := agent.Confine(env.log); err != nil {
+		return fmt.Errorf("confining the agent: %w", err)
+	}
 	cfg := agent.DefaultConfig()
 	cfg.Cluster = env.cfg.Cluster
 	cfg.Mirror = env.cfg.Mirror

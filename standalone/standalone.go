@@ -11,8 +11,7 @@ import (
 	"os"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/sidelight/sidelight/agent"
 	"github.com/sidelight/sidelight/console"
 	"github.com/sidelight/sidelight/internal/app"
 	"github.com/sidelight/sidelight/internal/logkey"
@@ -56,13 +55,10 @@ type Launcher struct {
 	state State
 }
 
-// agentCapabilities: load and attach BPF programs; read maps, executables and sockets of other users' processes.
-var agentCapabilities = []uintptr{unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH}
-
 // New prepares a launcher; Run does the work.
 func New(cfg Config, deps Deps) (*Launcher, error) {
 	if os.Geteuid() != 0 {
-		return nil, errors.New("sidelight run needs root: the agent's child keeps four capabilities, everything else drops to an ordinary user (try sudo)")
+		return nil, errors.New("sidelight run needs root: the agent's child keeps a few capabilities, everything else drops to an ordinary user (try sudo)")
 	}
 	owner, err := layout.FindOwner(cfg.User)
 	if err != nil {
@@ -167,7 +163,7 @@ func (l *Launcher) agent(ctx context.Context, listening <-chan map[string]string
 	case addresses = <-listening:
 	}
 	return child.Run(ctx, child.Spec{
-		Name: "agent", UID: l.layout.Owner.UID, GID: l.layout.Owner.GID, Capabilities: agentCapabilities,
+		Name: "agent", UID: l.layout.Owner.UID, GID: l.layout.Owner.GID, Capabilities: agent.Capabilities(), LockMemory: true,
 		Output: l.deps.Output,
 		Config: handover{Config: asPlain(l.cfg), Layout: l.layout, Addresses: addresses},
 		OnEvent: func(event child.Event) {

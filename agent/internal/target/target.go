@@ -5,10 +5,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
-	"reflect"
+	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/sidelight/sidelight/agent/internal/selector"
@@ -22,16 +20,26 @@ type Config struct {
 	ProcRoot string
 	// Poll bounds how late a new process is found; children of a mirrored one are in from their start.
 	Poll time.Duration
+	// Stray is told of a process that was poked and is not to be mirrored: the kernel may have begun to by itself, as with
+	// the child of a mirrored process that became another program. Without it the whole set is told again.
+	Stray func(pid uint32) error
 }
 
-// DefaultPoll finds a process well within two seconds.
-const DefaultPoll = 500 * time.Millisecond
+// DefaultPoll finds a process well within a second, and a look at 500 processes costs about a hundredth of that.
+const DefaultPoll = 200 * time.Millisecond
 
 // Selected is a process that is mirrored, and why.
 type Selected struct {
 	selector.Process
 	Why     string
 	Service string
+	// IOUring: it holds an io_uring, so some of its bytes may move unseen.
+	IOUring bool
+}
+
+func (s Selected) equal(o Selected) bool {
+	return s.PID == o.PID && s.StartTime == o.StartTime && s.Exe == o.Exe && s.Comm == o.Comm && slices.Equal(s.Ports, o.Ports) &&
+		s.Unit == o.Unit && s.Cgroup == o.Cgroup && s.Why == o.Why && s.Service == o.Service && s.IOUring == o.IOUring
 }
 
 // Watcher looks at all processes again and again.
@@ -39,14 +47,20 @@ type Watcher struct {
 	cfg  Config
 	log  *slog.Logger
 	proc proc
-	// self is the file of this program: whatever runs it is never mirrored.
-	self fileID
+	// what a look has to ask for, by the filters.
+	asks asks
+	own  *own
+
+	// records, sockets and looks belong to Run.
+	records map[uint32]*record
+	sockets *tables
+	looks   uint64
 
 	mu    sync.Mutex
 	known map[uint32]Selected
-}
 
-type fileID struct{ dev, ino uint64 }
+	pokes pokes
+}
 
 // New makes a watcher that does nothing until Run.
 func New(cfg Config, log *slog.Logger) *Watcher {
@@ -56,23 +70,10 @@ func New(cfg Config, log *slog.Logger) *Watcher {
 	if cfg.Poll == 0 {
 		cfg.Poll = DefaultPoll
 	}
-	w := &Watcher{cfg: cfg, log: log, proc: proc{cfg.ProcRoot}, known: map[uint32]Selected{}}
-	if id, ok := fileOf("/proc/self/exe"); ok {
-		w.self = id
+	return &Watcher{
+		cfg: cfg, log: log, proc: proc{cfg.ProcRoot}, asks: asksOf(cfg.Filters), own: newOwn(),
+		records: map[uint32]*record{}, sockets: newTables(proc{cfg.ProcRoot}), known: map[uint32]Selected{}, pokes: newPokes(),
 	}
-	return w
-}
-
-func fileOf(path string) (fileID, bool) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return fileID{}, false
-	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return fileID{}, false
-	}
-	return fileID{stat.Dev, stat.Ino}, true
 }
 
 // Run calls changed with the selected processes at once and whenever they, or the ports they listen on, change.
@@ -80,69 +81,74 @@ func (w *Watcher) Run(ctx context.Context, changed func([]Selected) error) error
 	ticker := time.NewTicker(w.cfg.Poll)
 	defer ticker.Stop()
 	var last []Selected
-	for first := true; ; first = false {
-		set, err := w.scan()
+	tell := func(set []Selected, anyway bool) error {
+		if !anyway && slices.EqualFunc(set, last, Selected.equal) {
+			return nil
+		}
+		last = set
+		if err := changed(set); err != nil {
+			return fmt.Errorf("changing what is mirrored: %w", err)
+		}
+		return nil
+	}
+	told := false
+	look := func() error {
+		set, err := w.look()
 		if err != nil {
 			// The next look may be better; what is mirrored stays mirrored.
 			w.log.Warn("looking at processes", logkey.Error, err)
-		} else if first || !reflect.DeepEqual(set, last) {
-			if err := changed(set); err != nil {
-				return fmt.Errorf("changing what is mirrored: %w", err)
-			}
-			last = set
+			return nil
 		}
+		err, told = tell(set, !told), true
+		return err
+	}
+	if err := look(); err != nil {
+		return err
+	}
+	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-		}
-	}
-}
-
-// scan decides on every process that exists.
-func (w *Watcher) scan() ([]Selected, error) {
-	if len(w.cfg.Filters) == 0 {
-		return nil, nil
-	}
-	pids, err := w.proc.pids()
-	if err != nil {
-		return nil, err
-	}
-	// Listening sockets are the same for all processes of a network namespace.
-	listeners := map[string]map[uint64]uint16{}
-	var set []Selected
-	known := map[uint32]Selected{}
-	for _, pid := range pids {
-		p, err := w.proc.process(pid)
-		if err != nil {
-			continue
-		}
-		if !selector.NeedsPorts(w.cfg.Filters, p) || w.isSelf(pid) {
-			continue
-		}
-		namespace := w.proc.netns(pid)
-		if listeners[namespace] == nil {
-			if listeners[namespace], err = w.proc.listening(pid); err != nil {
-				continue
+			if err := look(); err != nil {
+				return err
+			}
+		case <-w.pokes.come:
+			set, strays := w.lookAt(w.pokes.take())
+			if err := tell(set, len(strays) > 0 && w.cfg.Stray == nil); err != nil {
+				return err
+			}
+			if err := w.drop(strays); err != nil {
+				return err
+			}
+			if !pause(ctx, pokePause) {
+				return nil
 			}
 		}
-		p.Ports = w.proc.ports(pid, listeners[namespace])
-		if decision := selector.Decide(w.cfg.Filters, p); decision.Mirror {
-			selected := Selected{p, decision.Why, decision.Service}
-			set = append(set, selected)
-			known[pid] = selected
-		}
 	}
-	w.mu.Lock()
-	w.known = known
-	w.mu.Unlock()
-	return set, nil
 }
 
-// isSelf keeps Sidelight out of its own sight, whatever a filter says: mirroring the mirror would never end.
-func (w *Watcher) isSelf(pid uint32) bool {
-	id, ok := fileOf(w.proc.path(pid, "exe"))
-	return ok && id == w.self
+func (w *Watcher) drop(strays []uint32) error {
+	if w.cfg.Stray == nil {
+		return nil
+	}
+	for _, pid := range strays {
+		if err := w.cfg.Stray(pid); err != nil {
+			return fmt.Errorf("no longer mirroring process %d: %w", pid, err)
+		}
+	}
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
 }
 
 // Lookup gives what is known of a process; a child that the kernel began to mirror by itself is looked at now.
@@ -153,16 +159,26 @@ func (w *Watcher) Lookup(pid uint32) (Selected, bool) {
 	if ok {
 		return found, true
 	}
-	p, err := w.proc.process(pid)
+	p, parent, err := w.proc.process(pid)
 	if err != nil {
 		return Selected{}, false
 	}
 	// It has its parent's listening sockets, and is to be called by the same name from its first byte on.
+	ioUring := false
 	if selector.NeedsPorts(w.cfg.Filters, p) {
 		if listeners, err := w.proc.listening(pid); err == nil {
-			p.Ports = w.proc.ports(pid, listeners)
+			var held []uint64
+			held, ioUring = w.proc.descriptors(pid, listeners)
+			p.Ports = portsOf(held, listeners)
 		}
 	}
 	decision := selector.Decide(w.cfg.Filters, p)
-	return Selected{p, "child of a mirrored process", decision.Service}, true
+	if !decision.Mirror {
+		w.mu.Lock()
+		decision.Service = w.known[parent].Service
+		w.mu.Unlock()
+	}
+	return Selected{p, whyChild, decision.Service, ioUring}, true
 }
+
+const whyChild = "child of a mirrored process"

@@ -14,18 +14,21 @@ import (
 func Command() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
-		Short: "Say whether this host can be mirrored, and what to do if not",
+		Short: "Say whether this host can be mirrored, what is lost on it, and what to do",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			failed := 0
 			for _, finding := range agent.Check() {
 				mark := "ok  "
-				if !finding.OK {
+				switch {
+				case !finding.OK:
 					mark = "FAIL"
 					failed++
+				case finding.Limited:
+					mark = "less"
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "%s  %-14s %s\n", mark, finding.Name, finding.Detail)
-				if !finding.OK && finding.Do != "" {
+				if mark != "ok  " && finding.Do != "" {
 					fmt.Fprintf(cmd.OutOrStdout(), "      %-14s → %s\n", "", finding.Do)
 				}
 			}

@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Verb is the hidden first argument that makes the program a child.
@@ -40,6 +42,8 @@ type Spec struct {
 	UID, GID int
 	// Capabilities it keeps, as numbers of capability.h; none for most.
 	Capabilities []uintptr
+	// LockMemory lets it have as many BPF maps as it likes also on kernels before 5.11, which count them as locked memory.
+	LockMemory bool
 	// Config is handed over as JSON, never by argument or environment, where others could read it.
 	Config any
 	// Output takes what it writes; nil = standard error.
@@ -86,11 +90,16 @@ func Run(ctx context.Context, spec Spec) error {
 	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = grace
-	startErr := startLocked(cmd)
+	startErr := startLocked(cmd, spec.Capabilities)
 	_ = configRead.Close()
 	_ = eventWrite.Close()
 	if startErr != nil {
 		return fmt.Errorf("starting %s: %w", spec.Name, startErr)
+	}
+	if spec.LockMemory {
+		// It waits for its configuration, so it has not begun. A kernel that does not count needs no such limit.
+		limit := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
+		_ = unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_MEMLOCK, &limit, nil)
 	}
 	if _, err := configWrite.Write(config); err == nil {
 		_ = configWrite.Close()

@@ -3,29 +3,32 @@ package child
 import (
 	"os/exec"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
-// startLocked starts the command from a thread that lives as long as the process: the kernel sends Pdeathsig when the
+// startLocked starts the command from a thread of its own that lives as long as the process: the kernel sends Pdeathsig when the
 // parent's thread ends, and Go ends idle threads as it likes.
-func startLocked(cmd *exec.Cmd) error {
+func startLocked(cmd *exec.Cmd, keep []uintptr) error {
 	result := make(chan error, 1)
-	starter <- func() { result <- cmd.Start() }
-	return <-result
-}
-
-var starter = func() chan<- func() {
-	work := make(chan func())
 	go func() {
 		// Never unlocked: the thread stays with this goroutine, which never ends.
 		runtime.LockOSThread()
-		// Inherited by what this thread starts: no child can ever gain a privilege, by a set-uid program or otherwise. It
-		// has been there since Linux 3.5, and a child without it would only be less confined.
-		_ = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-		for start := range work {
-			start()
-		}
+		giveUp(keep)
+		result <- cmd.Start()
+		select {}
 	}()
-	return work
-}()
+	return <-result
+}
+
+// giveUp changes what the child inherits from this thread: it can never gain a privilege, by a set-uid program or otherwise.
+// no_new_privs has been there since Linux 3.5, and a child without it, or with the whole bounding set, would only be less confined.
+func giveUp(keep []uintptr) {
+	_ = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	for number := range uintptr(64) {
+		if !slices.Contains(keep, number) {
+			_ = unix.Prctl(unix.PR_CAPBSET_DROP, number, 0, 0, 0)
+		}
+	}
+}
