@@ -16,8 +16,10 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/sidelight/sidelight/agent/internal/budget"
 	"github.com/sidelight/sidelight/agent/internal/coverage"
 	"github.com/sidelight/sidelight/agent/internal/exchange"
+	"github.com/sidelight/sidelight/agent/internal/library"
 	"github.com/sidelight/sidelight/agent/internal/probe"
 	"github.com/sidelight/sidelight/agent/internal/ship"
 	"github.com/sidelight/sidelight/agent/internal/stream"
@@ -53,18 +55,23 @@ type Agent struct {
 	conn     *grpc.ClientConn
 	probe    *probe.Probe
 	targets  *target.Watcher
+	library  *library.Watcher
+	budget   *budget.Thermostat
 	table    *stream.Table
 	shipper  *ship.Shipper
 	coverage *coverage.Report
 	ops      *opsport.Server
 
 	policy   obedience
+	rings    rings
 	started  time.Time
 	selected atomic.Int64
 	// watched is when programs were first attached with a target.
 	watched atomic.Pointer[time.Time]
 	// scanned: the first look at processes was acted on.
 	scanned atomic.Bool
+	// shares are the processes of which only a part is kept at this moment.
+	shares atomic.Pointer[map[uint32]float64]
 }
 
 // New puts an agent together; it does nothing until Run.
@@ -77,20 +84,26 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 	if a.tls == nil {
 		a.tls, a.ours = tlsreload.New(cfg.TLS, tlsreload.Deps{Log: deps.Log, Meter: meters.Meter()}), true
 	}
-	if a.conn, err = rpc.Dial(cfg.Aggregator, rpc.ClientDeps{TLS: a.tls, Server: "aggregator"}); err != nil {
+	if a.conn, err = rpc.Dial(cfg.Aggregator, rpc.ClientDeps{TLS: a.tls, Server: "aggregator", Extra: ship.DialOptions()}); err != nil {
 		return nil, err
 	}
 	boot := bootID(cfg.ProcRoot)
 	a.probe = probe.New(cfg.Capture.probe(), deps.Log)
-	a.targets = target.New(target.Config{Filters: cfg.Mirror.Filters, ProcRoot: cfg.ProcRoot}, deps.Log)
-	a.coverage = coverage.New(cfg.Cluster, cfg.Node, a.targets)
+	a.targets = target.New(target.Config{Filters: cfg.Mirror.Filters, ProcRoot: cfg.ProcRoot, Stray: a.probe.Drop}, deps.Log)
+	a.library = library.New(library.Config{ProcRoot: cfg.ProcRoot, Every: library.DefaultConfig().Every}, deps.Log, a.probe)
+	a.rings = newRings(a.probe, deps.Log)
+	a.coverage = coverage.New(cfg.Cluster, cfg.Node, a.targets, sight{a})
 	a.shipper = ship.New(a.shipConfig(), ship.Deps{
 		Log: deps.Log, Client: aggregatorv1.NewMirrorServiceClient(a.conn), Losses: a.losses,
 		Hello: &aggregatorv1.Hello{Node: cfg.Node, BootId: boot, Version: telemetry.Version(), StartedAt: timestamppb.New(a.started)},
 		Mono:  probe.Monotonic, Added: a.added, Status: a.status, Policy: a.obey,
 	})
-	builder := exchange.NewBuilder(exchange.Config{BootID: boot}, wallClock(), a.shipper.Add)
+	builder := exchange.New(exchange.Config{BootID: boot}, a.take)
 	a.table = stream.NewTable(stream.DefaultConfig(), stream.Deps{Builder: builder, Losses: a.losses, Workload: a.coverage.Workload})
+	a.budget = budget.New(cfg.Budget, budget.Deps{
+		Log: deps.Log, Ceiling: cfg.Capture.ceiling(), Apply: a.keepTo,
+		Lost: func() uint64 { return a.probe.Stats().RingFull }, Fill: a.probe.Fill, Exchanges: a.coverage.Exchanges,
+	})
 	a.ops = opsport.New(cfg.Ops, opsport.Deps{Log: deps.Log, Metrics: meters.Handler(), Ready: a.Ready, Status: func() any { return a.status() }})
 	return a, nil
 }
@@ -104,6 +117,8 @@ func (a *Agent) shipConfig() ship.Config {
 // Run mirrors until ctx ends, and then closes what is open and waits a little for acknowledgements.
 func (a *Agent) Run(ctx context.Context) error {
 	debug.SetMemoryLimit(int64(a.cfg.Capture.MemoryLimit))
+	// What lives is small beside what an exchange leaves behind: half the collections for a few MiB.
+	debug.SetGCPercent(200)
 	// The stream to the aggregator ends after the last exchange was made.
 	shipCtx, stopShip := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopShip()
@@ -112,7 +127,12 @@ func (a *Agent) Run(ctx context.Context) error {
 
 	tasks := []app.Task{
 		{Name: "targets", Run: func(ctx context.Context) error { return a.targets.Run(ctx, a.retarget) }},
-		{Name: "probe", Run: func(ctx context.Context) error { return a.probe.Run(ctx, a.table.Handle, a.tick) }},
+		{Name: "probe", Run: func(ctx context.Context) error {
+			return a.probe.Run(ctx, probe.Handlers{Event: a.table.Handle, Idle: a.tick, Notice: a.notice})
+		}},
+		{Name: "libraries", Run: a.library.Run},
+		{Name: "io_uring", Run: a.rings.run},
+		{Name: "budget", Run: a.budget.Run},
 		{Name: "deadlines", Run: a.deadlines},
 		{Name: "ops", Run: a.ops.Run},
 	}
@@ -127,12 +147,18 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // retarget acts on a new set of processes.
 func (a *Agent) retarget(set []target.Selected) error {
-	list := make([]probe.Target, 0, len(set))
+	list, pids := make([]probe.Target, 0, len(set)), make([]uint32, 0, len(set))
 	for _, p := range set {
-		list = append(list, probe.Target{Tgid: p.PID, Ports: p.Ports})
+		list, pids = append(list, probe.Target{Tgid: p.PID, Ports: p.Ports}), append(pids, p.PID)
 	}
 	if err := a.probe.SetTargets(list); err != nil {
 		return err
+	}
+	a.library.Set(pids)
+	for _, p := range set {
+		if p.IOUring {
+			a.rings.add(p.PID)
+		}
 	}
 	if now := time.Now(); len(set) > 0 {
 		a.watched.CompareAndSwap(nil, &now)
@@ -189,6 +215,7 @@ func (a *Agent) status() *statusv1.PartStatus {
 		f.Watched = *watched
 	}
 	f.PolicySequence, f.PolicyRefused = a.policy.state()
+	f.Shedding = a.budget.State().Text
 	return a.coverage.Status(f)
 }
 
@@ -200,13 +227,6 @@ func (a *Agent) added() uint64 {
 
 // unsettled is the time that a byte may take from its call to an exchange, or to where the table knows that it waits.
 const unsettled = 50 * time.Millisecond
-
-// wallClock turns monotonic nanoseconds into time, by the distance of the two clocks now: it follows corrections.
-func wallClock() func(uint64) time.Time {
-	return func(mono uint64) time.Time {
-		return time.Now().Add(-time.Duration(probe.Monotonic() - mono))
-	}
-}
 
 func bootID(procRoot string) string {
 	text, err := os.ReadFile(procRoot + "/sys/kernel/random/boot_id")

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -139,6 +140,7 @@ type site struct {
 	agent      *Agent
 	address    string
 	nginx      int
+	filters    []selector.Filter
 	// stop ends the agent and the aggregator; it may be called twice.
 	stop func()
 }
@@ -153,14 +155,22 @@ http { access_log off; client_max_body_size 200m;
     location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_request_buffering off; } } }
 `
 
-func newSite(t *testing.T) *site {
+// findings are asked for once: each time loads all programs.
+var findings = sync.OnceValue(probe.Check)
+
+func requireBPF(t *testing.T) {
 	t.Helper()
 	testkit.RequireRoot(t)
-	for _, f := range probe.Check() {
+	for _, f := range findings() {
 		if !f.OK {
 			testkit.Skip(t, "BPF: "+f.Name+": "+f.Detail)
 		}
 	}
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	requireBPF(t)
 	binary, err := exec.LookPath("/usr/sbin/nginx")
 	if err != nil {
 		testkit.Skip(t, "no nginx: apt-get install nginx-light")
@@ -213,12 +223,27 @@ func newSite(t *testing.T) *site {
 	}, 10*time.Second, 10*time.Millisecond)
 
 	s := &site{aggregator: &aggregator{came: make(chan struct{}, 1)}, address: address, nginx: nginx.Process.Pid}
+	s.filters = []selector.Filter{{Executable: "nginx", Port: portOf(t, address)}}
 	s.run(t)
+	require.Eventually(t, func() bool { return s.agent.Mirrored() >= 2 }, 10*time.Second, 10*time.Millisecond)
 	return s
 }
 
-// run starts an aggregator and an agent that mirrors this one nginx.
+func portOf(t *testing.T, address string) uint16 {
+	t.Helper()
+	parsed, err := netip.ParseAddrPort(address)
+	require.NoError(t, err)
+	return parsed.Port()
+}
+
+// run starts an aggregator and an agent, and waits until it mirrors something.
 func (s *site) run(t *testing.T) {
+	t.Helper()
+	s.runWithout(t)
+	require.Eventually(t, func() bool { return s.agent.Mirrored() >= 1 }, 10*time.Second, 10*time.Millisecond)
+}
+
+func (s *site) runWithout(t *testing.T) {
 	t.Helper()
 	pki := testpki.TLS(t, "agent", "aggregator")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -228,14 +253,11 @@ func (s *site) run(t *testing.T) {
 		Rules:    []rpc.Rule{{Method: aggregatorv1.MirrorService_Mirror_FullMethodName, Allow: []rpc.Identity{"agent"}}},
 		Register: func(g *grpc.Server) { aggregatorv1.RegisterMirrorServiceServer(g, s.aggregator) },
 	})
-	_, port, err := net.SplitHostPort(s.address)
-	require.NoError(t, err)
-	var number uint16
-	_, err = fmt.Sscan(port, &number)
-	require.NoError(t, err)
 	cfg := DefaultConfig()
 	cfg.Aggregator.Address = listener.Addr().String()
-	cfg.Mirror.Filters = []selector.Filter{{Executable: "nginx", Port: number}}
+	cfg.Mirror.Filters = s.filters
+	// The test's own work is this process's too.
+	cfg.Budget.CPU = 0
 	s.agent, err = New(cfg, Deps{Log: testkit.Quiet(), TLS: pki["agent"]})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -250,7 +272,7 @@ func (s *site) run(t *testing.T) {
 		require.NoError(t, <-ended)
 	})
 	t.Cleanup(s.stop)
-	require.Eventually(t, func() bool { return s.agent.Ready() == nil && s.agent.Mirrored() >= 2 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return s.agent.Ready() == nil }, 10*time.Second, 10*time.Millisecond)
 }
 
 // send writes raw requests on one connection and gives the status of each answer.

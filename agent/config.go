@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/sidelight/sidelight/agent/internal/budget"
 	"github.com/sidelight/sidelight/agent/internal/probe"
 	"github.com/sidelight/sidelight/agent/internal/selector"
 	"github.com/sidelight/sidelight/internal/config"
@@ -29,6 +30,8 @@ type Config struct {
 	// ProcRoot is where the host's /proc is mounted.
 	ProcRoot string  `yaml:"proc_root"`
 	Capture  Capture `yaml:"capture"`
+	// Budget is the agent's share of the host: over it, less is copied.
+	Budget budget.Config `yaml:"budget"`
 }
 
 // Mirror selects what is mirrored. Nothing by default.
@@ -64,12 +67,13 @@ func DefaultConfig() Config {
 			RequestBudget: config.ByteSize(p.RequestBudget), ResponseBudget: config.ByteSize(p.ResponseBudget),
 			Ring: config.ByteSize(p.RingBytes), Buffer: 32 << 20, MemoryLimit: 100 << 20,
 		},
+		Budget: budget.DefaultConfig(),
 	}
 }
 
 // Validate reports all problems at once.
 func (c Config) Validate() error {
-	problems := []error{c.Log.Validate(), c.TLS.Validate(), c.Aggregator.Validate("aggregator"), c.Mirror.Validate(), c.Capture.validate()}
+	problems := []error{c.Log.Validate(), c.TLS.Validate(), c.Aggregator.Validate("aggregator"), c.Mirror.Validate(), c.Capture.validate(), c.Budget.Validate()}
 	if c.Node == "" {
 		problems = append(problems, errors.New("node is empty: name this host"))
 	}
@@ -101,6 +105,10 @@ func (c Capture) probe() probe.Config {
 	cfg := probe.DefaultConfig()
 	cfg.RequestBudget, cfg.ResponseBudget, cfg.RingBytes = clamp(c.RequestBudget), clamp(c.ResponseBudget), clamp(c.Ring)
 	return cfg
+}
+
+func (c Capture) ceiling() budget.Ceiling {
+	return budget.Ceiling{Request: clamp(c.RequestBudget), Response: clamp(c.ResponseBudget)}
 }
 
 func clamp(n config.ByteSize) uint32 {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/sidelight/sidelight/agent/internal/budget"
+	"github.com/sidelight/sidelight/agent/internal/probe"
 	"github.com/sidelight/sidelight/internal/logkey"
 	policyv1 "github.com/sidelight/sidelight/proto/gen/sidelight/policy/v1"
 )
@@ -49,7 +51,11 @@ func (a *Agent) apply(p *policyv1.AgentPolicy) error {
 	if response == 0 {
 		response = uint64(a.cfg.Capture.ResponseBudget)
 	}
-	if err := a.probe.SetBudgets(request, response); err != nil {
+	if err := probe.CheckBudgets(request, response); err != nil {
+		return fmt.Errorf("changing budgets: %w", err)
+	}
+	// The thermostat stays below what is asked for.
+	if err := a.budget.SetCeiling(budget.Ceiling{Request: uint32(request), Response: uint32(response)}); err != nil {
 		return fmt.Errorf("changing budgets: %w", err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sidelight/sidelight/cli/internal/certs"
 	"github.com/sidelight/sidelight/cli/internal/check"
+	"github.com/sidelight/sidelight/cli/internal/coverage"
 	"github.com/sidelight/sidelight/cli/internal/demo"
 	"github.com/sidelight/sidelight/cli/internal/observe"
 	"github.com/sidelight/sidelight/cli/internal/run"
@@ -12,6 +13,6 @@ import (
 
 func platformCommands() []*cobra.Command {
 	return []*cobra.Command{
-		run.Command(), run.ChildCommand(), demo.Command(), check.Command(), certs.Command(), observe.Command(),
+		run.Command(), run.ChildCommand(), demo.Command(), check.Command(), certs.Command(), observe.Command(), coverage.Command(),
 	}
 }

@@ -71,10 +71,10 @@ func TestRunMirrorsNothingByDefault(t *testing.T) {
 	stop(t, d)
 }
 
-// privileges: the agent has its four capabilities, the services none, and neither is root.
+// privileges: the agent has its five capabilities, the services none, and neither is root.
 func privileges(t *testing.T, d *demo) {
 	t.Helper()
-	for process, want := range map[string]string{"child agent": "000000c000080004", "child services": "0000000000000000"} {
+	for process, want := range map[string]string{"child agent": "000001c000080004", "child services": "0000000000000000"} {
 		status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(d.find(t, process)), "status"))
 		require.NoError(t, err)
 		require.Contains(t, string(status), "CapEff:\t"+want, process)

@@ -18,6 +18,12 @@ func main() {
 		Validate: agent.Config.Validate,
 		Log:      func(c agent.Config) logging.Config { return c.Log },
 		Run: func(ctx context.Context, cfg agent.Config, log *slog.Logger) error {
+			if err := agent.ReduceCapabilities(); err != nil {
+				return err
+			}
+			if err := agent.Confine(log); err != nil {
+				return err
+			}
 			a, err := agent.New(cfg, agent.Deps{Log: log})
 			if err != nil {
 				return err

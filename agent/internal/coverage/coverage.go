@@ -2,11 +2,14 @@
 package coverage
 
 import (
+	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/sidelight/sidelight/agent/internal/probe"
 	"github.com/sidelight/sidelight/agent/internal/target"
 	"github.com/sidelight/sidelight/agent/internal/workload"
 	statusv1 "github.com/sidelight/sidelight/proto/gen/sidelight/status/v1"
@@ -17,10 +20,19 @@ type processes interface {
 	Lookup(pid uint32) (target.Selected, bool)
 }
 
+// Sight says what is seen of a mirrored process beside its plain sockets.
+type Sight interface {
+	// TLS lists the libraries that it maps.
+	TLS(pid uint32) []*statusv1.TlsCoverage
+	// Usage counts what is not inspected; false: whether it uses io_uring is not known to us.
+	Usage(pid uint32) (usage probe.Usage, ioUring bool)
+}
+
 // Report knows the mirrored processes of this host.
 type Report struct {
 	cluster, node string
 	processes     processes
+	sight         Sight
 	now           func() time.Time
 
 	mu sync.Mutex
@@ -36,6 +48,10 @@ type entry struct {
 	process  target.Selected
 	workload *workload.Workload
 	left     time.Time
+	// As last asked while it was mirrored.
+	tls     []*statusv1.TlsCoverage
+	usage   probe.Usage
+	ioUring bool
 }
 
 const (
@@ -45,8 +61,8 @@ const (
 )
 
 // New makes an empty report.
-func New(cluster, node string, p processes) *Report {
-	return &Report{cluster: cluster, node: node, processes: p, now: time.Now, known: map[uint32]*entry{}}
+func New(cluster, node string, p processes, sight Sight) *Report {
+	return &Report{cluster: cluster, node: node, processes: p, sight: sight, now: time.Now, known: map[uint32]*entry{}}
 }
 
 // Selected replaces the set of mirrored processes. What is still in it keeps its counts.
@@ -117,6 +133,17 @@ func (r *Report) Workload(tgid uint32) *workload.Workload {
 	return e.workload
 }
 
+// Exchanges counts, per mirrored process, those that were made.
+func (r *Report) Exchanges() map[uint32]uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	counts := make(map[uint32]uint64, len(r.known))
+	for pid, e := range r.known {
+		counts[pid] = e.workload.Exchanges.Load()
+	}
+	return counts
+}
+
 func (r *Report) name(p target.Selected) *trafficv1.Workload {
 	service := p.Service
 	if service == "" && p.Exe != "" {
@@ -136,6 +163,10 @@ func (r *Report) workloads() []*statusv1.Coverage {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	list := make([]*statusv1.Coverage, 0, len(r.known))
+	for _, e := range r.known {
+		e.tls = r.sight.TLS(e.process.PID)
+		e.usage, e.ioUring = r.sight.Usage(e.process.PID)
+	}
 	for _, e := range r.order {
 		list = append(list, e.coverage(true, e.process.Why))
 	}
@@ -159,9 +190,17 @@ func (r *Report) workloads() []*statusv1.Coverage {
 
 func (e *entry) coverage(mirrored bool, why string) *statusv1.Coverage {
 	w := e.workload
-	return &statusv1.Coverage{
-		Workload: w.Name, Mirrored: mirrored, Why: why,
+	c := &statusv1.Coverage{
+		Workload: w.Name, Mirrored: mirrored, Why: why, Tls: e.tls,
 		BytesSeen: w.BytesSeen.Load(), BytesSkipped: w.BytesSkipped.Load(), BytesLost: w.BytesLost.Load(),
 		Exchanges: w.Exchanges.Load(), ExchangesAcknowledged: w.Acknowledged.Load(), ExchangesLost: w.Lost.Load(),
+		BytesIoUring: e.usage.IOUring, IoUring: e.ioUring,
 	}
+	if n := e.usage.Undecrypted; n > 0 {
+		c.BytesSkipped += n
+		c.Tls = append(slices.Clip(c.Tls), &statusv1.TlsCoverage{
+			Stack: "unknown", Why: fmt.Sprintf("%d bytes came and went on connections with TLS of which no library with probes told", n),
+		})
+	}
+	return c
 }

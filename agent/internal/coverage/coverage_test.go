@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/sidelight/sidelight/agent/internal/probe"
 	"github.com/sidelight/sidelight/agent/internal/selector"
 	"github.com/sidelight/sidelight/agent/internal/target"
 	statusv1 "github.com/sidelight/sidelight/proto/gen/sidelight/status/v1"
@@ -38,11 +39,17 @@ func lines(s *statusv1.PartStatus) []line {
 	return list
 }
 
+// blind sees nothing beside plain sockets.
+type blind struct{}
+
+func (blind) TLS(uint32) []*statusv1.TlsCoverage      { return nil }
+func (blind) Usage(uint32) (u probe.Usage, uses bool) { return u, false }
+
 func TestCountsFollowTheProcess(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
 	h := host{3: process(3, 30, "shop")}
-	r := New("c", "n", h)
+	r := New("c", "n", h, blind{})
 	r.now = func() time.Time { return now }
 	r.Selected([]target.Selected{process(1, 10, "shop"), process(2, 20, "shop")})
 	first := r.Workload(1)
@@ -71,7 +78,7 @@ func TestCountsFollowTheProcess(t *testing.T) {
 
 func TestUnknownProcess(t *testing.T) {
 	t.Parallel()
-	r := New("c", "n", host{})
+	r := New("c", "n", host{}, blind{})
 	w := r.Workload(4711)
 	require.Same(t, w, r.Workload(4711))
 	require.Equal(t, uint32(4711), w.Name.GetProcess().GetPid())
@@ -88,7 +95,7 @@ func TestHostileNames(t *testing.T) {
 	t.Parallel()
 	p := process(1, 10, "")
 	p.Exe, p.Cgroup, p.Unit = "/tmp/\xff\xfe", "/\xc0", "\xf5.service"
-	r := New("c", "n", host{})
+	r := New("c", "n", host{}, blind{})
 	r.Selected([]target.Selected{p})
 	_, err := proto.Marshal(r.Workload(1).Name)
 	require.NoError(t, err)
@@ -98,7 +105,7 @@ func TestHostileNames(t *testing.T) {
 
 func TestStatus(t *testing.T) {
 	t.Parallel()
-	r := New("c", "n", host{})
+	r := New("c", "n", host{}, blind{})
 	r.Selected([]target.Selected{process(1, 10, "shop")})
 	s := r.Status(Facts{Started: time.Unix(1, 0), PolicySequence: 7, PolicyRefused: "because"})
 	require.Nil(t, s.GetWatchedFrom(), "nothing is watched yet")

@@ -26,18 +26,21 @@ type Facts struct {
 	// PolicySequence is in force; PolicyRefused says why another is not.
 	PolicySequence uint64
 	PolicyRefused  string
+	// Shedding says what is shed at this moment, and why.
+	Shedding string
 }
 
 // Status is the agent's own report.
 func (r *Report) Status(f Facts) *statusv1.PartStatus {
 	s := &statusv1.PartStatus{
 		Part: "agent", Instance: r.node, Version: f.Version, Cluster: r.cluster, StartedAt: timestamppb.New(f.Started), ReportedAt: timestamppb.Now(),
-		Ready: f.Ready == nil, PolicySequence: f.PolicySequence, PolicyRefusedBecause: f.PolicyRefused,
+		Ready: f.Ready == nil, PolicySequence: f.PolicySequence, PolicyRefusedBecause: f.PolicyRefused, Shedding: f.Shedding,
 		Counters: []*statusv1.Counter{
 			{Name: "connections", Value: int64(f.Connections)}, {Name: "events", Value: int64(f.Probe.Events)},
 			{Name: "bytes_seen", Value: int64(f.BytesSeen)}, {Name: "bytes_skipped", Value: int64(f.BytesSkipped)},
 			{Name: "bytes_lost", Value: int64(f.BytesLost)}, {Name: "bytes_sent", Value: int64(f.BytesSent)},
-			{Name: "client_leg_bytes", Value: int64(f.Probe.ClientLegBytes)},
+			{Name: "client_leg_bytes", Value: int64(f.Probe.ClientLegBytes)}, {Name: "ciphertext_bytes", Value: int64(f.Probe.CipherBytes)},
+			{Name: "tls_mismatches", Value: int64(f.Probe.TLSMismatches)},
 		},
 		Coverage: r.workloads(),
 	}
@@ -52,7 +55,7 @@ func (r *Report) Status(f Facts) *statusv1.PartStatus {
 	}
 	for reason, n := range map[string]uint64{
 		"ring_full": f.Probe.RingFullBytes, "fault": f.Probe.FaultBytes, "segments": f.Probe.SegmentsBytes, "undecodable": f.Probe.Undecodable,
-		"compat_calls": f.Probe.CompatCalls, "connections_full": f.Probe.ConnectionsFull,
+		"compat_calls": f.Probe.CompatCalls, "tls_unplaced": f.Probe.TLSUnplacedBytes, "connections_full": f.Probe.ConnectionsFull,
 	} {
 		if n > 0 {
 			s.Losses = append(s.Losses, &statusv1.Loss{Place: "kernel", Reason: reason, Count: int64(n)})
