@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Installs what a target needs from Debian's packages, says so first, and starts no system service.
 #   scripts/setup.sh demo   to run Sidelight and its demo: nginx, PostgreSQL
-#   scripts/setup.sh test   to test it too: Chromium, iproute2
+#   scripts/setup.sh test   to test it too: Chromium, iproute2, and the servers whose TLS is captured
 #   scripts/setup.sh gen    to generate committed code again: clang 16, libbpf headers
 set -euo pipefail
 declare -A packages=(
 	[demo]='nginx-light postgresql'
-	[test]='nginx-light postgresql chromium iproute2'
+	[test]='nginx-light postgresql chromium iproute2 haproxy python3 curl openssl'
 	[gen]='clang-16 llvm-16 libbpf-dev'
 )
 # The page is built with Node 20.19 or newer; Debian 12's own is older, so its absence is said rather than mended wrongly.

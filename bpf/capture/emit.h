@@ -31,6 +31,9 @@ struct cursor {
 	u32 seq;
 	u32 tgid;
 	u32 wake; /* how the reader is told of the records */
+	u32 records;
+	u32 pad0;
+	u64 mono;
 	u16 flags;
 	u8 dir;
 	u8 pad;
@@ -72,13 +75,13 @@ static __always_inline void header(struct event *e, struct cursor *c, struct con
 {
 	e->sock = c->sock;
 	e->start = conn->start;
-	e->mono = bpf_ktime_get_ns();
-	e->cgroup = bpf_get_current_cgroup_id();
+	e->mono = c->mono;
+	e->cgroup = 0;
 	e->seq = c->seq;
 	e->len = len;
 	e->cap = cap;
 	e->tgid = c->tgid;
-	e->tid = (u32)bpf_get_current_pid_tgid();
+	e->tid = 0;
 	e->netns = conn->netns;
 	flags |= c->flags;
 	if (conn->role == ROLE_SERVER)
@@ -108,79 +111,6 @@ static __always_inline u32 wakeup(void)
 		return BPF_RB_FORCE_WAKEUP;
 	}
 	return set && bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > set->wake_at ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
-}
-
-#define COPY(SIZE)                                                                             \
-	{                                                                                      \
-		struct event *e = bpf_ringbuf_reserve(&ring, sizeof(*e) + SIZE, 0);            \
-		if (!e)                                                                        \
-			goto full;                                                             \
-		barrier_var(n);                                                                \
-		if (n > SIZE)                                                                  \
-			n = SIZE;                                                              \
-		if (bpf_probe_read_user(e->data, n, (void *)c->src)) {                         \
-			flags |= FLAG_FAULT;                                                   \
-			cap = 0;                                                               \
-		}                                                                              \
-		header(e, c, conn, moved, cap, flags);                                         \
-		bpf_ringbuf_submit(e, c->wake);                                                \
-	}
-
-/* chunk copies up to HUGE bytes into one record. */
-static __noinline int chunk(struct cursor *c, struct conn *conn)
-{
-	u32 n = c->left < c->allow ? c->left : c->allow;
-	u16 flags = 0;
-	u32 moved, cap;
-
-	if (n > HUGE)
-		n = HUGE;
-	if (n > c->msg_left)
-		n = c->msg_left;
-	moved = cap = n;
-	if (c->todo > n)
-		flags = FLAG_MORE;
-	if (n <= SMALL) {
-		COPY(SMALL)
-	} else if (n <= MEDIUM) {
-		COPY(MEDIUM)
-	} else if (n <= LARGE) {
-		COPY(LARGE)
-	} else {
-		COPY(HUGE)
-	}
-	count(COUNT_EVENTS, 1);
-	count(cap ? COUNT_BYTES : COUNT_FAULT_BYTES, moved);
-	goto step;
-full:
-	count(COUNT_RING_FULL, 1);
-	count(COUNT_RING_FULL_BYTES, moved);
-	conn->lost[c->dir & 1] += moved;
-step:
-	c->seq += moved;
-	c->src += moved;
-	c->left -= moved;
-	c->todo -= moved;
-	c->msg_left -= moved;
-	c->allow -= moved;
-	return 0;
-}
-
-/* size tells of bytes that were moved and are not copied. */
-static __noinline int size(struct cursor *c, struct conn *conn)
-{
-	struct event *e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
-
-	if (!e) {
-		count(COUNT_RING_FULL, 1);
-		count(COUNT_RING_FULL_BYTES, c->todo);
-		conn->lost[c->dir & 1] += c->todo;
-		return 0;
-	}
-	header(e, c, conn, c->todo, 0, 0);
-	bpf_ringbuf_submit(e, c->wake);
-	count(COUNT_EVENTS, 1);
-	return 0;
 }
 
 /* step goes to the next buffer of the call. 0: there is none, or it cannot be read. */
@@ -213,6 +143,121 @@ static __always_inline int step(struct cursor *c)
 		c->msg_left = m.len;
 		return 1;
 	}
+	return 0;
+}
+
+/* gather fills a record of at most SIZE bytes from as many buffers as it takes: an answer's head and body are often two.
+ * Twice the room is reserved, since the verifier does not see that what stands there and what is added are SIZE together. */
+#ifdef MODERN
+#define GATHER 4
+#else
+#define GATHER 1
+#endif
+
+#define COPY(SIZE, BUFFERS)                                                                    \
+	{                                                                                      \
+		struct event *e = bpf_ringbuf_reserve(&ring, sizeof(*e) + (BUFFERS > 1 ? 2 : 1) * SIZE, 0); \
+		u32 at = 0;                                                                    \
+                                                                                               \
+		if (!e)                                                                        \
+			goto full;                                                             \
+		for (int i = 0; i < BUFFERS; i++) {                                            \
+			u32 n, to;                                                             \
+                                                                                               \
+			if (at >= SIZE)                                                        \
+				break;                                                         \
+			n = part(c, SIZE - at);                                                \
+			to = at;                                                               \
+			barrier_var(to);                                                       \
+			barrier_var(n);                                                        \
+			if (n > SIZE)                                                          \
+				n = SIZE;                                                      \
+			if (!n || bpf_probe_read_user(BUFFERS > 1 ? e->data + (to & (SIZE - 1)) : e->data, n, (void *)c->src)) \
+				break;                                                         \
+			at += n;                                                               \
+			take(c, n);                                                            \
+			if (BUFFERS > 1 && (!c->todo || !c->allow || (!c->left && !step(c))))  \
+				break;                                                         \
+		}                                                                              \
+		moved = cap = at;                                                              \
+		if (!at) {                                                                     \
+			/* Not readable. */                                                    \
+			moved = part(c, SIZE);                                                 \
+			take(c, moved);                                                        \
+			flags = FLAG_FAULT;                                                    \
+		}                                                                              \
+		if (c->todo)                                                                   \
+			flags |= FLAG_MORE;                                                    \
+		header(e, c, conn, moved, cap, flags);                                         \
+		bpf_ringbuf_submit(e, c->wake);                                                \
+	}
+
+/* part is how much of the buffer at hand goes into so much room. */
+static __always_inline u32 part(struct cursor *c, u32 room)
+{
+	u32 n = c->left;
+
+	if (n > c->allow)
+		n = c->allow;
+	if (n > c->msg_left)
+		n = c->msg_left;
+	return n > room ? room : n;
+}
+
+static __always_inline void take(struct cursor *c, u32 n)
+{
+	c->src += n;
+	c->left -= n;
+	c->todo -= n;
+	c->msg_left -= n;
+	c->allow -= n;
+}
+
+/* chunk makes one record. */
+static __noinline int chunk(struct cursor *c, struct conn *conn)
+{
+	u32 all = c->todo < c->allow ? c->todo : c->allow, moved, cap;
+	u16 flags = 0;
+
+	if (GATHER == 1)
+		all = part(c, HUGE);
+	if (all <= SMALL) {
+		COPY(SMALL, GATHER)
+	} else if (all <= MEDIUM) {
+		COPY(MEDIUM, GATHER)
+	} else if (part(c, HUGE) <= LARGE) {
+		COPY(LARGE, 1)
+	} else {
+		COPY(HUGE, 1)
+	}
+	c->records++;
+	count(cap ? COUNT_BYTES : COUNT_FAULT_BYTES, moved);
+	c->seq += moved;
+	return 0;
+full:
+	moved = part(c, HUGE);
+	take(c, moved);
+	c->seq += moved;
+	count(COUNT_RING_FULL, 1);
+	count(COUNT_RING_FULL_BYTES, moved);
+	conn->lost[c->dir & 1] += moved;
+	return 0;
+}
+
+/* size tells of bytes that were moved and are not copied. */
+static __noinline int size(struct cursor *c, struct conn *conn)
+{
+	struct event *e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
+
+	if (!e) {
+		count(COUNT_RING_FULL, 1);
+		count(COUNT_RING_FULL_BYTES, c->todo);
+		conn->lost[c->dir & 1] += c->todo;
+		return 0;
+	}
+	header(e, c, conn, c->todo, 0, 0);
+	bpf_ringbuf_submit(e, c->wake);
+	count(COUNT_EVENTS, 1);
 	return 0;
 }
 
@@ -268,6 +313,7 @@ static __always_inline void copy(struct cursor *c, struct conn *conn)
 	budget = set->budget[c->dir & 1];
 	c->allow = budget > conn->run_bytes ? budget - conn->run_bytes : 0;
 	steps(c, conn);
+	count(COUNT_EVENTS, c->records);
 	conn->run_bytes += todo - c->todo;
 	if (!c->todo)
 		return;
@@ -286,7 +332,7 @@ static __always_inline void copy(struct cursor *c, struct conn *conn)
 /* closing tells that the process's side is done, and where both directions ended. */
 static __always_inline void closing(u64 sock, struct conn *conn, u32 in, u32 out, u16 flags)
 {
-	struct cursor c = { .sock = sock, .flags = FLAG_CLOSE | flags, .seq = in, .dir = DIR_IN };
+	struct cursor c = { .sock = sock, .flags = FLAG_CLOSE | flags, .seq = in, .dir = DIR_IN, .mono = bpf_ktime_get_ns() };
 	struct event *e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
 
 	if (!e) {

@@ -158,6 +158,7 @@ static __always_inline void plain(struct work *w, u32 tgid, u8 target)
 	c->dir = call->dir;
 	c->tgid = tgid;
 	c->wake = wakeup();
+	c->mono = bpf_ktime_get_ns();
 	c->todo = c->msg_left = call->len;
 	/* The counter of the stream has moved past these bytes by now. */
 	if (call->dir == DIR_IN)

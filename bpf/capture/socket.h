@@ -16,7 +16,8 @@ static __always_inline int is_tcp(struct sock *sk)
 {
 	u16 family = GET(struct sock, sk, __sk_common.skc_family);
 
-	return (family == AF_INET || family == AF_INET6) && (u8)GET(struct sock, sk, sk_protocol) == IPPROTO_TCP;
+	/* Not MPTCP: its number ends in the same byte, and what follows is another struct. */
+	return (family == AF_INET || family == AF_INET6) && GET(struct sock, sk, sk_protocol) == IPPROTO_TCP;
 }
 
 /* sock_of walks descriptor → file → socket → sock of the current task. NULL: not a TCP socket. */

@@ -226,7 +226,7 @@ http { access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; f
 	n.pids = append(n.pids, uint32(cmd.Process.Pid))
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", cmd.Process.Pid, cmd.Process.Pid))
 	require.NoError(b, err)
-	for _, text := range strings.FieldsSeq(string(children)) {
+	for text := range strings.FieldsSeq(string(children)) {
 		pid, err := strconv.ParseUint(text, 10, 32)
 		require.NoError(b, err)
 		n.pids = append(n.pids, uint32(pid))

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sidelight/status/v1/status.proto.
  */
 export const file_sidelight_status_v1_status: GenFile = /*@__PURE__*/
-  fileDesc("CiBzaWRlbGlnaHQvc3RhdHVzL3YxL3N0YXR1cy5wcm90bxITc2lkZWxpZ2h0LnN0YXR1cy52MSLTBAoKUGFydFN0YXR1cxIMCgRwYXJ0GAEgASgJEhAKCGluc3RhbmNlGAIgASgJEg8KB3ZlcnNpb24YAyABKAkSDwoHY2x1c3RlchgEIAEoCRIuCgpzdGFydGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXBvcnRlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFcmVhZHkYByABKAgSGQoRbm90X3JlYWR5X2JlY2F1c2UYCCABKAkSLgoIY291bnRlcnMYCSADKAsyHC5zaWRlbGlnaHQuc3RhdHVzLnYxLkNvdW50ZXISKQoGbG9zc2VzGAogAygLMhkuc2lkZWxpZ2h0LnN0YXR1cy52MS5Mb3NzEi8KCGNvdmVyYWdlGAsgAygLMh0uc2lkZWxpZ2h0LnN0YXR1cy52MS5Db3ZlcmFnZRI7Cg9ibGluZF9pbnRlcnZhbHMYDCADKAsyIi5zaWRlbGlnaHQuc3RhdHVzLnYxLkJsaW5kSW50ZXJ2YWwSFwoPcG9saWN5X3NlcXVlbmNlGA0gASgEEh4KFnBvbGljeV9yZWZ1c2VkX2JlY2F1c2UYDiABKAkSMAoMd2F0Y2hlZF9mcm9tGA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg13YXRjaGVkX3VudGlsGBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgljb25uZWN0ZWQYESABKAgiJgoHQ291bnRlchIMCgRuYW1lGAEgASgJEg0KBXZhbHVlGAIgASgDIjQKBExvc3MSDQoFcGxhY2UYASABKAkSDgoGcmVhc29uGAIgASgJEg0KBWNvdW50GAMgASgDIpQCCghDb3ZlcmFnZRIwCgh3b3JrbG9hZBgBIAEoCzIeLnNpZGVsaWdodC50cmFmZmljLnYxLldvcmtsb2FkEhAKCG1pcnJvcmVkGAIgASgIEgsKA3doeRgDIAEoCRItCgN0bHMYBCADKAsyIC5zaWRlbGlnaHQuc3RhdHVzLnYxLlRsc0NvdmVyYWdlEhIKCmJ5dGVzX3NlZW4YBSABKAQSFQoNYnl0ZXNfc2tpcHBlZBgGIAEoBBISCgpieXRlc19sb3N0GAcgASgEEhEKCWV4Y2hhbmdlcxgIIAEoBBIeChZleGNoYW5nZXNfYWNrbm93bGVkZ2VkGAkgASgEEhYKDmV4Y2hhbmdlc19sb3N0GAogASgEIjkKC1Rsc0NvdmVyYWdlEg0KBXN0YWNrGAEgASgJEg4KBmhvb2tlZBgCIAEoCBILCgN3aHkYAyABKAkivQEKDUJsaW5kSW50ZXJ2YWwSMAoId29ya2xvYWQYASABKAsyHi5zaWRlbGlnaHQudHJhZmZpYy52MS5Xb3JrbG9hZBIMCgRub2RlGAIgASgJEigKBGZyb20YAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiYKAnRvGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YBSABKAkSCgoCaWQYBiABKAliBnByb3RvMw", [file_google_protobuf_timestamp, file_sidelight_traffic_v1_workload]);
+  fileDesc("CiBzaWRlbGlnaHQvc3RhdHVzL3YxL3N0YXR1cy5wcm90bxITc2lkZWxpZ2h0LnN0YXR1cy52MSLlBAoKUGFydFN0YXR1cxIMCgRwYXJ0GAEgASgJEhAKCGluc3RhbmNlGAIgASgJEg8KB3ZlcnNpb24YAyABKAkSDwoHY2x1c3RlchgEIAEoCRIuCgpzdGFydGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXBvcnRlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFcmVhZHkYByABKAgSGQoRbm90X3JlYWR5X2JlY2F1c2UYCCABKAkSLgoIY291bnRlcnMYCSADKAsyHC5zaWRlbGlnaHQuc3RhdHVzLnYxLkNvdW50ZXISKQoGbG9zc2VzGAogAygLMhkuc2lkZWxpZ2h0LnN0YXR1cy52MS5Mb3NzEi8KCGNvdmVyYWdlGAsgAygLMh0uc2lkZWxpZ2h0LnN0YXR1cy52MS5Db3ZlcmFnZRI7Cg9ibGluZF9pbnRlcnZhbHMYDCADKAsyIi5zaWRlbGlnaHQuc3RhdHVzLnYxLkJsaW5kSW50ZXJ2YWwSFwoPcG9saWN5X3NlcXVlbmNlGA0gASgEEh4KFnBvbGljeV9yZWZ1c2VkX2JlY2F1c2UYDiABKAkSMAoMd2F0Y2hlZF9mcm9tGA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg13YXRjaGVkX3VudGlsGBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgljb25uZWN0ZWQYESABKAgSEAoIc2hlZGRpbmcYEiABKAkiJgoHQ291bnRlchIMCgRuYW1lGAEgASgJEg0KBXZhbHVlGAIgASgDIjQKBExvc3MSDQoFcGxhY2UYASABKAkSDgoGcmVhc29uGAIgASgJEg0KBWNvdW50GAMgASgDIr4CCghDb3ZlcmFnZRIwCgh3b3JrbG9hZBgBIAEoCzIeLnNpZGVsaWdodC50cmFmZmljLnYxLldvcmtsb2FkEhAKCG1pcnJvcmVkGAIgASgIEgsKA3doeRgDIAEoCRItCgN0bHMYBCADKAsyIC5zaWRlbGlnaHQuc3RhdHVzLnYxLlRsc0NvdmVyYWdlEhIKCmJ5dGVzX3NlZW4YBSABKAQSFQoNYnl0ZXNfc2tpcHBlZBgGIAEoBBISCgpieXRlc19sb3N0GAcgASgEEhEKCWV4Y2hhbmdlcxgIIAEoBBIeChZleGNoYW5nZXNfYWNrbm93bGVkZ2VkGAkgASgEEhYKDmV4Y2hhbmdlc19sb3N0GAogASgEEhYKDmJ5dGVzX2lvX3VyaW5nGAsgASgEEhAKCGlvX3VyaW5nGAwgASgIImkKC1Rsc0NvdmVyYWdlEg0KBXN0YWNrGAEgASgJEg4KBmhvb2tlZBgCIAEoCBILCgN3aHkYAyABKAkSDwoHbGlicmFyeRgEIAEoCRIPCgd2ZXJzaW9uGAUgASgJEgwKBHNpdGUYBiABKAkivQEKDUJsaW5kSW50ZXJ2YWwSMAoId29ya2xvYWQYASABKAsyHi5zaWRlbGlnaHQudHJhZmZpYy52MS5Xb3JrbG9hZBIMCgRub2RlGAIgASgJEigKBGZyb20YAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiYKAnRvGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YBSABKAkSCgoCaWQYBiABKAliBnByb3RvMw", [file_google_protobuf_timestamp, file_sidelight_traffic_v1_workload]);
 
 /**
  * PartStatus is one part's own report. Counters only grow within one life of the part.
@@ -122,6 +122,13 @@ export type PartStatus = Message<"sidelight.status.v1.PartStatus"> & {
    * @generated from field: bool connected = 17;
    */
   connected: boolean;
+
+  /**
+   * Agents only. What is shed at this moment to stay within the agent's share of the host, and why; empty when nothing is.
+   *
+   * @generated from field: string shedding = 18;
+   */
+  shedding: string;
 };
 
 /**
@@ -239,6 +246,20 @@ export type Coverage = Message<"sidelight.status.v1.Coverage"> & {
    * @generated from field: uint64 exchanges_lost = 10;
    */
   exchangesLost: bigint;
+
+  /**
+   * Bytes that the workload moved by io_uring: they are not inspected. Only counted where the kernel tells of them (6.3).
+   *
+   * @generated from field: uint64 bytes_io_uring = 11;
+   */
+  bytesIoUring: bigint;
+
+  /**
+   * It has an io_uring, whether its bytes can be counted or not.
+   *
+   * @generated from field: bool io_uring = 12;
+   */
+  ioUring: boolean;
 };
 
 /**
@@ -249,10 +270,14 @@ export const CoverageSchema: GenMessage<Coverage> = /*@__PURE__*/
   messageDesc(file_sidelight_status_v1_status, 3);
 
 /**
+ * TlsCoverage is one TLS library, or program with TLS inside, that a workload has mapped.
+ *
  * @generated from message sidelight.status.v1.TlsCoverage
  */
 export type TlsCoverage = Message<"sidelight.status.v1.TlsCoverage"> & {
   /**
+   * "openssl", "gotls" …
+   *
    * @generated from field: string stack = 1;
    */
   stack: string;
@@ -263,9 +288,30 @@ export type TlsCoverage = Message<"sidelight.status.v1.TlsCoverage"> & {
   hooked: boolean;
 
   /**
+   * Why it is not hooked, or why not at the site that costs least.
+   *
    * @generated from field: string why = 3;
    */
   why: string;
+
+  /**
+   * File as the workload sees it, and what it says of its version.
+   *
+   * @generated from field: string library = 4;
+   */
+  library: string;
+
+  /**
+   * @generated from field: string version = 5;
+   */
+  version: string;
+
+  /**
+   * Where reads and writes are seen: "ssl_read_internal" (the callee that all reads share) or "SSL_read, SSL_read_ex".
+   *
+   * @generated from field: string site = 6;
+   */
+  site: string;
 };
 
 /**
