@@ -73,23 +73,29 @@ static __always_inline int of_process(long nr, struct pt_regs *regs, long ret, u
 /* Messages of one recvmmsg or sendmmsg that are followed. */
 #define MESSAGES 64
 
-/* describe_messages adds up what the messages moved: the result only counts them. */
-static __always_inline int describe_messages(struct call *call, struct pt_regs *regs, long ret)
+/* messages_len adds up what the messages moved: the result only counts them. A global function, so that the verifier looks at
+ * it once. */
+__noinline int messages_len(u64 msgs, u64 n)
 {
-	struct mmsghdr *m = (struct mmsghdr *)regs->si;
+	struct mmsghdr *m = (struct mmsghdr *)msgs;
 	u32 len = 0;
 
+	for (int i = 0; i < MESSAGES && i < n; i++) {
+		u32 one = 0;
+
+		if (bpf_probe_read_user(&one, sizeof(one), &m[i].len))
+			return 0;
+		len += one;
+	}
+	return len;
+}
+
+static __always_inline int describe_messages(struct call *call, struct pt_regs *regs, long ret)
+{
 	call->msgs = regs->si;
 	call->nmsgs = ret < MESSAGES ? ret : MESSAGES;
-	for (int i = 0; i < MESSAGES && i < ret; i++) {
-		u32 n = 0;
-
-		if (bpf_probe_read_user(&n, sizeof(n), &m[i].len))
-			return 0;
-		len += n;
-	}
-	call->len = len;
-	return len > 0;
+	call->len = messages_len(regs->si, ret);
+	return (s32)call->len > 0;
 }
 
 /* describe says what a call moved, from the arguments that its registers still hold. 0: nothing, or nothing new. */

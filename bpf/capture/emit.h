@@ -261,43 +261,61 @@ static __noinline int size(struct cursor *c, struct conn *conn)
 	return 0;
 }
 
-/* What steps works on. */
+/* advance makes one record, or goes to the next buffer. 0: there is nothing more to do. */
+static __always_inline int advance(struct cursor *c, struct conn *conn)
+{
+	if (!c->todo || !c->allow)
+		return 0;
+	if (!c->left || !c->msg_left)
+		return step(c);
+	chunk(c, conn);
+	return 1;
+}
+
+#ifdef MODERN
+/* What one step works on. */
 struct pair {
 	struct cursor *c;
 	struct conn *conn;
 };
 
-/* next makes one record, or goes to the next buffer. 1: there is nothing more to do. */
-static long next(u32 i, struct pair *p)
+static long one(u32 i, struct pair *p)
 {
-	struct cursor *c = p->c;
-
-	if (!c->todo || !c->allow)
-		return 1;
-	if (c->left && c->msg_left)
-		chunk(c, p->conn);
-	else if (!step(c))
-		return 1;
-	return 0;
+	return !advance(p->c, p->conn);
 }
 
-/* steps goes over a call's buffers. Newer kernels have a helper for it, which lets the verifier look at one step instead of all: loading takes
- * a fifth of the time. */
-static __always_inline void steps(struct cursor *c, struct conn *conn)
+/* steps goes over a call's buffers. */
+static __always_inline void steps(struct cursor *c, struct conn *conn, u64 thread)
 {
 	struct pair p = { .c = c, .conn = conn };
 
-#ifdef MODERN
-	bpf_loop(STEPS, next, &p, 0);
+	bpf_loop(STEPS, one, &p, 0);
+}
 #else
-	for (u32 i = 0; i < STEPS; i++)
-		if (next(i, &p))
-			break;
-#endif
+/* Global functions, which find their cursor themselves: so the verifier looks at a step once, by itself, and not in each
+ * iteration together with all that the ones before may have left behind. It would give up on that before 6.5. */
+int advance_call(void);
+int advance_tls(u64 thread);
+
+/* advance_alone finds the connection, too. */
+static __always_inline int advance_alone(struct cursor *c)
+{
+	u64 sock = c->sock;
+	struct conn *conn = bpf_map_lookup_elem(&conns, &sock);
+
+	return conn ? advance(c, conn) : 0;
 }
 
-/* copy makes records of a call's bytes, as far as the budget of the run goes. */
-static __always_inline void copy(struct cursor *c, struct conn *conn)
+static __always_inline void steps(struct cursor *c, struct conn *conn, u64 thread)
+{
+	for (int i = 0; i < STEPS; i++)
+		if (!(thread ? advance_tls(thread) : advance_call()))
+			break;
+}
+#endif
+
+/* copy makes records of a call's bytes, as far as the budget of the run goes. `thread` is the one that is in a TLS library, or 0. */
+static __always_inline void copy(struct cursor *c, struct conn *conn, u64 thread)
 {
 	u32 zero = 0, todo = c->todo;
 	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
@@ -312,7 +330,7 @@ static __always_inline void copy(struct cursor *c, struct conn *conn)
 	}
 	budget = set->budget[c->dir & 1];
 	c->allow = budget > conn->run_bytes ? budget - conn->run_bytes : 0;
-	steps(c, conn);
+	steps(c, conn, thread);
 	count(COUNT_EVENTS, c->records);
 	conn->run_bytes += todo - c->todo;
 	if (!c->todo)

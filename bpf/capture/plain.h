@@ -116,6 +116,16 @@ static __always_inline int expected(s32 fd, long ret)
 	return 1;
 }
 
+#ifndef MODERN
+__noinline int advance_call(void)
+{
+	u32 zero = 0;
+	struct work *w = bpf_map_lookup_elem(&works, &zero);
+
+	return w ? advance_alone(&w->cursor) : 0;
+}
+#endif
+
 /* plain takes what a system call moved on a socket. */
 static __always_inline void plain(struct work *w, u32 tgid, u8 target)
 {
@@ -182,5 +192,5 @@ static __always_inline void plain(struct work *w, u32 tgid, u8 target)
 		c->nmsgs = call->nmsgs;
 		c->msg_left = 0;
 	}
-	copy(c, conn);
+	copy(c, conn, 0);
 }

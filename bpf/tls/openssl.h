@@ -162,6 +162,15 @@ static __always_inline void began(u64 sock, struct conn *conn, u32 tgid)
 	conn->cipher = 0;
 }
 
+#ifndef MODERN
+__noinline int advance_tls(u64 thread)
+{
+	struct tls_call *in = bpf_map_lookup_elem(&in_tls, &thread);
+
+	return in ? advance_alone(&in->cursor) : 0;
+}
+#endif
+
 /* tls_moved takes what a call that has ended gave or took: `moved` bytes of plaintext. */
 static __always_inline void tls_moved(struct tls_call *in, u32 tgid, u64 thread, u32 moved)
 {
@@ -191,7 +200,7 @@ static __always_inline void tls_moved(struct tls_call *in, u32 tgid, u64 thread,
 	c->todo = c->msg_left = c->left = moved;
 	c->seq = conn->plain[dir];
 	conn->plain[dir] += moved;
-	copy(c, conn);
+	copy(c, conn, thread);
 }
 
 static __always_inline void tls_leave(long result)
