@@ -145,6 +145,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	return errors.Join(err, <-shipped, a.conn.Close(), a.meters.Shutdown(context.WithoutCancel(ctx)))
 }
 
+// librariesWithin bounds the wait for the libraries of new processes; they get their probes later then.
+const librariesWithin = 2 * time.Second
+
 // retarget acts on a new set of processes.
 func (a *Agent) retarget(set []target.Selected) error {
 	list, pids := make([]probe.Target, 0, len(set)), make([]uint32, 0, len(set))
@@ -154,7 +157,15 @@ func (a *Agent) retarget(set []target.Selected) error {
 	if err := a.probe.SetTargets(list); err != nil {
 		return err
 	}
-	a.library.Set(pids)
+	// Whoever hears that a process is mirrored may count on its TLS, too.
+	settled := a.library.Set(pids)
+	patience := time.NewTimer(librariesWithin)
+	select {
+	case <-settled:
+	case <-patience.C:
+		a.log.Warn("looking at TLS libraries takes long")
+	}
+	patience.Stop()
 	for _, p := range set {
 		if p.IOUring {
 			a.rings.add(p.PID)

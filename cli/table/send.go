@@ -2,6 +2,7 @@ package table
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,8 @@ const answerWithin = 10 * time.Second
 // Sender keeps one connection to nginx alive, as a client would.
 type Sender struct {
 	Address string
+	// Host is what requests name; default: the address.
+	Host string
 	// Dial is optional.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -46,7 +49,7 @@ func (s *Sender) try(ctx context.Context, p Request) (int, error) {
 	if err := s.conn.SetDeadline(time.Now().Add(answerWithin)); err != nil {
 		return 0, fmt.Errorf("sending to nginx: %w", err)
 	}
-	if _, err := s.conn.Write(p.wire(s.Address)); err != nil {
+	if _, err := s.conn.Write(p.wire(cmp.Or(s.Host, s.Address))); err != nil {
 		s.Close()
 		return 0, fmt.Errorf("sending to nginx: %w", err)
 	}

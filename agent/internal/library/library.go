@@ -46,6 +46,8 @@ type Watcher struct {
 	processes     map[uint32][]*library
 	libraries     map[key]*library
 	come          chan struct{}
+	// settled are told when the next round is over.
+	settled []chan struct{}
 
 	// Only Run's goroutine looks at it.
 	generation uint64
@@ -71,8 +73,9 @@ func New(cfg Config, log *slog.Logger, probe Prober) *Watcher {
 	}
 }
 
-// Set says which processes are mirrored.
-func (w *Watcher) Set(pids []uint32) {
+// Set says which processes are mirrored. What it gives is closed when their libraries were looked at.
+func (w *Watcher) Set(pids []uint32) <-chan struct{} {
+	settled := make(chan struct{})
 	w.mu.Lock()
 	wanted := make(map[uint32]struct{}, len(pids))
 	for _, pid := range pids {
@@ -82,8 +85,10 @@ func (w *Watcher) Set(pids []uint32) {
 		}
 	}
 	w.wanted = wanted
+	w.settled = append(w.settled, settled)
 	w.mu.Unlock()
 	w.wake()
+	return settled
 }
 
 // mostPoked bounds what is remembered between two looks; what does not fit is found by the next look at all.
@@ -141,6 +146,8 @@ func (w *Watcher) round(all bool) {
 		w.generation, all = now, true
 	}
 	w.mu.Lock()
+	settled := w.settled
+	w.settled = nil
 	look := w.poked
 	w.poked = map[uint32]struct{}{}
 	if all {
@@ -164,6 +171,9 @@ func (w *Watcher) round(all bool) {
 		}
 	}
 	w.release(func(l *library) bool { return !used[l] })
+	for _, done := range settled {
+		close(done)
+	}
 }
 
 // look finds the libraries of a process, and puts probes into those that have none.

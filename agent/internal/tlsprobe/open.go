@@ -34,7 +34,7 @@ func (f File) Open(procRoot string, pid uint32) (*os.File, string, error) {
 		return here, kernelName(here), nil
 	}
 	closed(here)
-	mapped, err := openRegular(unix.AT_FDCWD, filepath.Join(process, "map_files", fmt.Sprintf("%x-%x", f.Start, f.End)), 0)
+	mapped, err := openRegular(unix.AT_FDCWD, filepath.Join(process, "map_files", fmt.Sprintf("%x-%x", f.Start, f.End)))
 	if err == nil {
 		closed(inside)
 		return mapped, kernelName(mapped), nil
@@ -58,14 +58,15 @@ func closed(f *os.File) {
 	}
 }
 
-// openPath opens the path under a root: a link in a container leads nowhere else.
+// openPath opens the path under a root. The path is one that the kernel has resolved, so there are no links in it; if a container
+// puts one there, it leads to a file whose inode is another, and that was looked at only.
 func (f File) openPath(under string) (file *os.File, sameInode, sameDevice bool, err error) {
 	root, err := unix.Open(under, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, false, false, fmt.Errorf("its root: %w", err)
 	}
 	defer func() { _ = unix.Close(root) }()
-	file, err = openRegular(root, strings.TrimPrefix(f.Path, "/"), unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+	file, err = openRegular(root, strings.TrimPrefix(f.Path, "/"))
 	if err != nil {
 		return nil, false, false, err
 	}
@@ -78,8 +79,9 @@ func (f File) openPath(under string) (file *os.File, sameInode, sameDevice bool,
 }
 
 // openRegular looks before it opens: a container may have a pipe or a device where a library should be.
-func openRegular(dir int, name string, resolve uint64) (*os.File, error) {
-	look, err := unix.Openat2(dir, name, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: resolve})
+func openRegular(dir int, name string) (*os.File, error) {
+	// Not openat2, which would not leave the root: the flags that it takes are where a seccomp filter cannot see them.
+	look, err := unix.Openat(dir, name, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -156,7 +156,7 @@ func (d *demo) act(ctx context.Context, site *site, launcher *standalone.Launche
 		return err
 	}
 	fmt.Fprintf(d.out, "up after %s: console %s, shop behind nginx %s, %d processes mirrored\n",
-		time.Since(d.started).Round(time.Millisecond), state.ConsoleURL, "http://"+site.address, state.Mirrored)
+		time.Since(d.started).Round(time.Millisecond), state.ConsoleURL, "http://"+site.address+" and https://"+site.tlsAddress, state.Mirrored)
 	list, err := table.Plan(d.opts.seed)
 	if err != nil {
 		return err

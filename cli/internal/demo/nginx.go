@@ -19,8 +19,8 @@ import (
 // site is the shop behind a real nginx of its own.
 type site struct {
 	dir, binary string
-	// Address that nginx listens on.
-	address string
+	// Addresses that nginx listens on: in the clear, and with TLS.
+	address, tlsAddress string
 }
 
 const nginxConf = `daemon off;
@@ -40,6 +40,9 @@ http {
   upstream shop { server %[2]s; keepalive 8; }
   server {
     listen %[3]s;
+    listen %[4]s ssl;
+    ssl_certificate %[1]s/shop.crt;
+    ssl_certificate_key %[1]s/shop.key;
     location / {
       proxy_pass http://shop;
       proxy_http_version 1.1;
@@ -59,13 +62,18 @@ func newSite(ctx context.Context, dir string) (*site, error) {
 			return nil, errors.New("there is no nginx: apt-get install nginx-light, or use `make demo`, which does")
 		}
 	}
-	// nginx wants a number. Between this and its start another program might take the port: nginx says so then.
-	probe, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("finding a free port: %w", err)
+	s := &site{dir: dir, binary: binary}
+	// nginx wants numbers. Between this and its start another program might take one: nginx says so then.
+	for _, address := range []*string{&s.address, &s.tlsAddress} {
+		probe, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("finding a free port: %w", err)
+		}
+		// Both are held until both are known.
+		defer probe.Close()
+		*address = probe.Addr().String()
 	}
-	s := &site{dir: dir, binary: binary, address: probe.Addr().String()}
-	return s, probe.Close()
+	return s, nil
 }
 
 // runShop serves the shop itself.
@@ -82,8 +90,11 @@ func (s *site) runShop(ctx context.Context, listener net.Listener) error {
 // runNginx is up until ctx ends; an nginx that ends before is an error that says how.
 func (s *site) runNginx(ctx context.Context, upstream string) error {
 	conf := filepath.Join(s.dir, "nginx.conf")
-	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, s.dir, upstream, s.address), 0o644); err != nil {
+	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, s.dir, upstream, s.address, s.tlsAddress), 0o644); err != nil {
 		return fmt.Errorf("writing nginx.conf: %w", err)
+	}
+	if err := s.writeCertificate(); err != nil {
+		return fmt.Errorf("making nginx's certificate: %w", err)
 	}
 	cmd := exec.CommandContext(ctx, s.binary, "-p", s.dir, "-c", conf, "-e", filepath.Join(s.dir, "error.log"))
 	// A demo that is killed takes nginx along. The signal comes when this thread ends: it is kept until nginx has.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sidelight/sidelight/cli/internal/operator"
@@ -26,6 +27,7 @@ type stage struct {
 	mu       sync.Mutex
 	sentAt   map[string]time.Time
 	statuses map[string]int
+	overTLS  atomic.Int64
 }
 
 func (s *stage) play(ctx context.Context) error {
@@ -86,9 +88,9 @@ func (s *stage) send(ctx context.Context) error {
 	s.sentAt, s.statuses = map[string]time.Time{}, map[string]int{}
 	work := make(chan table.Request)
 	errs := make(chan error, senders)
-	for range senders {
+	for i := range senders {
 		go func() {
-			client := &table.Sender{Address: s.site.address}
+			client := s.site.sender(i%2 == 1)
 			defer client.Close()
 			var failed error
 			for p := range work {
@@ -102,6 +104,9 @@ func (s *stage) send(ctx context.Context) error {
 					continue
 				}
 				s.mark(p, time.Time{}, status)
+				if i%2 == 1 {
+					s.overTLS.Add(1)
+				}
 			}
 			errs <- failed
 		}()
@@ -123,7 +128,7 @@ func (s *stage) send(ctx context.Context) error {
 	return failed
 }
 
-// senders are the connections that play the list.
+// senders are the connections that play the list, every other one with TLS.
 const senders = 2
 
 func (s *stage) mark(p table.Request, at time.Time, status int) {
@@ -161,8 +166,8 @@ func (s *stage) judge(ctx context.Context) error {
 			tail = append(tail, first.Sub(s.sentAt[p.Nonce]))
 		}
 	}
-	fmt.Fprintf(s.demo.out, "\nsent %d, seen %d; from sending to the tail p50 %s, p99 %s; all of it %s\n",
-		sent, seen, tail.quantile(0.5), tail.quantile(0.99), time.Since(s.demo.started).Round(100*time.Millisecond))
+	fmt.Fprintf(s.demo.out, "\nsent %d, %d of them over TLS; seen %d; from sending to the tail p50 %s, p99 %s; all of it %s\n",
+		sent, s.overTLS.Load(), seen, tail.quantile(0.5), tail.quantile(0.99), time.Since(s.demo.started).Round(100*time.Millisecond))
 	switch {
 	case seen == 0:
 		return failure(fmt.Sprintf("0 of %d requests were seen: nothing is mirrored", sent))
