@@ -51,7 +51,7 @@ fuzz: ## every fuzz target for 60 s (FUZZTIME=10s)
 	@scripts/fuzz.sh $(or $(FUZZTIME),60s)
 
 bench: ## what docs/benchmarks.md says, measured here
-	@scripts/setup.sh test
+	@scripts/setup.sh test bench
 	@scripts/bench.sh
 
 lint: ## golangci-lint in every module, buf lint

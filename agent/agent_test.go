@@ -46,7 +46,9 @@ type aggregator struct {
 	status    *statusv1.PartStatus
 	hello     *aggregatorv1.Hello
 	breakNext bool
-	came      chan struct{}
+	// forget keeps nothing of what comes.
+	forget bool
+	came   chan struct{}
 }
 
 func (a *aggregator) Mirror(stream aggregatorv1.MirrorService_MirrorServer) error {
@@ -80,7 +82,7 @@ func (a *aggregator) Mirror(stream aggregatorv1.MirrorService_MirrorServer) erro
 		}
 		broken := a.breakNext
 		a.breakNext = false
-		if !broken {
+		if !broken && !a.forget {
 			for _, e := range batch.GetExchanges() {
 				e.Workload = batch.GetWorkloads()[e.GetWorkloadRef()-1]
 				e.Connection = batch.GetConnections()[e.GetConnectionRef()-1]
@@ -158,7 +160,7 @@ http { access_log off; client_max_body_size 200m;
 // findings are asked for once: each time loads all programs.
 var findings = sync.OnceValue(probe.Check)
 
-func requireBPF(t *testing.T) {
+func requireBPF(t testing.TB) {
 	t.Helper()
 	testkit.RequireRoot(t)
 	for _, f := range findings() {
@@ -229,7 +231,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-func portOf(t *testing.T, address string) uint16 {
+func portOf(t testing.TB, address string) uint16 {
 	t.Helper()
 	parsed, err := netip.ParseAddrPort(address)
 	require.NoError(t, err)
@@ -237,13 +239,13 @@ func portOf(t *testing.T, address string) uint16 {
 }
 
 // run starts an aggregator and an agent, and waits until it mirrors something.
-func (s *site) run(t *testing.T) {
+func (s *site) run(t testing.TB) {
 	t.Helper()
 	s.runWithout(t)
 	require.Eventually(t, func() bool { return s.agent.Mirrored() >= 1 }, 10*time.Second, 10*time.Millisecond)
 }
 
-func (s *site) runWithout(t *testing.T) {
+func (s *site) runWithout(t testing.TB) {
 	t.Helper()
 	pki := testpki.TLS(t, "agent", "aggregator")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

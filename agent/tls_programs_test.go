@@ -39,7 +39,7 @@ type program struct {
 type starter func(t *testing.T) *program
 
 // place is a folder that other users can read, with a certificate in it, and an address that nobody listens on.
-func place(t *testing.T) (dir, address string) {
+func place(t testing.TB) (dir, address string) {
 	t.Helper()
 	dir = t.TempDir()
 	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755))
@@ -65,7 +65,7 @@ func place(t *testing.T) (dir, address string) {
 }
 
 // launch runs a program until the test ends, and waits until it listens.
-func (p *program) launch(t *testing.T, cmd *exec.Cmd) *program {
+func (p *program) launch(t testing.TB, cmd *exec.Cmd) *program {
 	t.Helper()
 	p.cmd = cmd
 	if cmd.SysProcAttr == nil {
@@ -81,7 +81,7 @@ func (p *program) launch(t *testing.T, cmd *exec.Cmd) *program {
 	return p
 }
 
-func (p *program) listening(t *testing.T) *program {
+func (p *program) listening(t testing.TB) *program {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		conn, err := net.Dial("tcp", p.address)
@@ -93,7 +93,7 @@ func (p *program) listening(t *testing.T) *program {
 	return p
 }
 
-func find(t *testing.T, path, pkg string) string {
+func find(t testing.TB, path, pkg string) string {
 	t.Helper()
 	if _, err := os.Stat(path); err != nil {
 		testkit.Skip(t, "no "+path+": apt-get install "+pkg)
@@ -110,7 +110,7 @@ http { access_log off; client_max_body_size 200m; client_body_buffer_size 1m;
 `
 
 // nginx writes the configuration as a root at `in` sees it.
-func nginx(t *testing.T, in, http, location string) (p *program, args []string) {
+func nginx(t testing.TB, in, http, location string) (p *program, args []string) {
 	t.Helper()
 	dir, address := place(t)
 	seen := dir
@@ -132,6 +132,15 @@ func nginx(t *testing.T, in, http, location string) (p *program, args []string) 
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "conf"), fmt.Appendf(nil, tlsConf, seen, address, http, location), 0o644))
 	p = &program{address: address, filter: selector.Filter{Executable: "nginx", Port: portOf(t, address)}, dir: dir}
 	return p, []string{"-p", seen, "-c", filepath.Join(seen, "conf"), "-e", filepath.Join(seen, "error.log")}
+}
+
+// withoutTLS changes its configuration.
+func withoutTLS(t testing.TB, p *program) {
+	t.Helper()
+	name := filepath.Join(p.dir, "conf")
+	text, err := os.ReadFile(name)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(name, []byte(strings.Replace(string(text), " ssl backlog", " backlog", 1)), 0o644))
 }
 
 func startNginx(t *testing.T) *program {

@@ -20,6 +20,7 @@ func Main(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("kernels", flag.ContinueOnError)
 	verbose := flags.Bool("v", false, "print all that the tests say")
 	run := flags.String("run", "", "run only the tests that match this expression; the table of skips is then not held against them")
+	count := flags.Int("count", 1, "run each test so many times, to find what fails now and then")
 	only := flags.String("package", "", "run only this package's tests, e.g. agent/internal/probe; the table holds for it alone")
 	processors := flags.Int("cpus", 2, "processors of a machine")
 	megabytes := flags.Int("memory", 1024, "memory of a machine in MiB")
@@ -44,7 +45,7 @@ func Main(ctx context.Context, args []string, out io.Writer) error {
 		return fmt.Errorf("a folder for the machines' roots: %w", err)
 	}
 	defer os.RemoveAll(work)
-	s := &suite{builder: builder{top, work}, expected: expected, pkg: *only, run: *run, verbose: *verbose, processors: *processors, megabytes: *megabytes, out: out}
+	s := &suite{builder: builder{top, work}, expected: expected, pkg: *only, run: *run, count: *count, verbose: *verbose, processors: *processors, megabytes: *megabytes, out: out}
 	return s.all(ctx, list)
 }
 
@@ -75,6 +76,7 @@ type suite struct {
 	builder    builder
 	expected   []skip
 	pkg, run   string
+	count      int
 	verbose    bool
 	processors int
 	megabytes  int
@@ -139,6 +141,9 @@ func (s *suite) selection() (packages []testPackage, extra []string) {
 	}
 	if s.run != "" {
 		extra = []string{"-test.run=" + s.run}
+	}
+	if s.count > 1 {
+		extra = append(extra, fmt.Sprintf("-test.count=%d", s.count))
 	}
 	return packages, extra
 }

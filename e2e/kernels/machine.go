@@ -44,7 +44,7 @@ func (m *machine) command(ctx context.Context) *exec.Cmd {
 	// The kernel's own messages go to the first serial line, the tests' output to the second.
 	return exec.CommandContext(ctx, emulator, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", fmt.Sprint(m.processors), "-m", fmt.Sprint(m.megabytes),
 		"-nodefaults", "-no-reboot", "-display", "none", "-serial", "file:"+m.console, "-serial", "stdio",
-		"-kernel", m.kernel.image, "-initrd", m.root, "-append", "console=ttyS0 panic=-1 quiet mitigations=off")
+		"-kernel", m.kernel.image, "-initrd", m.root, "-append", "console=ttyS0 loglevel=5 panic=-1 softlockup_panic=1 watchdog_thresh=20 mitigations=off")
 }
 
 // run boots the machine and reads what its tests say until it powers off.
@@ -84,7 +84,7 @@ func (m *machine) lastWords() string {
 		return err.Error()
 	}
 	lines := strings.Split(strings.TrimSpace(strings.ReplaceAll(string(text), "\r", "")), "\n")
-	return strings.Join(lines[max(0, len(lines)-30):], "\n")
+	return strings.Join(lines[max(0, len(lines)-60):], "\n")
 }
 
 // read follows the serial line. It says whether the machine came to the end of its plan.
