@@ -178,7 +178,7 @@ func (s *Service) close() {
 
 // show gives summaries to whoever watches, with what was found out about their exchanges before.
 func (s *Service) show(list []*processorv1.Summary) {
-	s.recall.Complete(list)
+	list = s.recall.Complete(list)
 	s.hub.Publish(list)
 }
 

@@ -11,6 +11,28 @@ import (
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
 
+// Two replicas: the one that judges the first revision takes longer than the whole exchange.
+func TestTheFirstRevisionComesLast(t *testing.T) {
+	t.Parallel()
+	r := NewRecall()
+	closed := &processorv1.Summary{
+		ExchangeId: []byte("a"), Revision: 2, Phase: trafficv1.Phase_PHASE_CLOSED, JudgedElsewhere: true,
+		Request: &detectionv1.RequestSummary{Status: 200},
+	}
+	require.Len(t, r.Complete([]*processorv1.Summary{closed}), 1)
+	first := &processorv1.Summary{
+		ExchangeId: []byte("a"), Revision: 1, Phase: trafficv1.Phase_PHASE_REQUEST, Hits: []*processorv1.SummaryHit{{Type: "sqli"}},
+		Request: &detectionv1.RequestSummary{TraceId: "trace"},
+	}
+	list := r.Complete([]*processorv1.Summary{first})
+	require.Len(t, list, 2)
+	require.Equal(t, trafficv1.Phase_PHASE_CLOSED, list[1].GetPhase())
+	require.Equal(t, "sqli", list[1].GetHits()[0].GetType())
+	require.Equal(t, "trace", list[1].GetRequest().GetTraceId())
+	require.Equal(t, uint32(200), list[1].GetRequest().GetStatus())
+	require.Empty(t, r.young, "what is closed is forgotten")
+}
+
 func TestALaterRevisionThatAnotherReplicaSaw(t *testing.T) {
 	t.Parallel()
 	r := NewRecall()
