@@ -65,7 +65,6 @@ func TestRestartUnderLoad(t *testing.T) {
 						ended <- err
 						return
 					}
-					time.Sleep(time.Millisecond)
 				}
 			}
 		}()
