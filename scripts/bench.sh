@@ -7,10 +7,13 @@ stage() { (cd "$1" && go test -run '^$' -bench "$2" -benchtime "${4:-1s}" "$3" |
 echo "== one stage at a time"
 stage agent 'BenchmarkRequest' ./internal/http1
 stage agent 'BenchmarkExchange' ./internal/stream
-stage agent 'BenchmarkRingToSend|BenchmarkQuiet|BenchmarkConnections|BenchmarkOverload' ./internal/bench
+# As the agent sets it for itself.
+GOGC=200 stage agent 'BenchmarkRingToSend|BenchmarkQuiet|BenchmarkConnections|BenchmarkOverload' ./internal/bench
 echo "== what a mirrored program pays"
 stage agent 'BenchmarkPlainRequest|BenchmarkTLSRequest|BenchmarkBystander' ./internal/probe 1x
 stage agent 'BenchmarkSaturated' . 1x
+echo "== from a program's start to its first captured request"
+(cd agent && go test -count=1 -v -run 'TestHowSoon' . | grep 'from start')
 echo "== the other stages"
 stage aggregator 'BenchmarkMirror' .
 stage processor 'BenchmarkInspect' .
