@@ -5,6 +5,7 @@ package kernels
 // testPackages are run in this order, each as one static binary with its testdata.
 var testPackages = []testPackage{
 	{dir: "agent/internal/probe"},
+	{dir: "agent", args: []string{"-test.run", "TestTLS$|TestTLSClientLegs|TestTLSLibraryLoadedLate|TestOlderConnections|TestRestartUnderLoad|TestRealNginx"}},
 }
 
 // testPackage is a package of this repository.

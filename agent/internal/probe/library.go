@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
 
 	"github.com/sidelight/sidelight/agent/internal/tlsprobe"
@@ -122,18 +124,21 @@ func (l *loaded) hooks(sites []tlsprobe.Site) []hook {
 	return list
 }
 
+// hasUprobeMulti tells whether one link may have many places.
+var hasUprobeMulti = sync.OnceValue(func() bool { return features.HaveBPFLinkUprobeMulti() == nil })
+
 // attach uses one link for all offsets where the kernel has it (6.6), and else one event each.
 func (h hook) attach(executable *link.Executable) ([]link.Link, error) {
 	multi, single := executable.UprobeMulti, executable.Uprobe
 	if h.atEnd {
 		multi, single = executable.UretprobeMulti, executable.Uretprobe
 	}
-	attached, err := multi(nil, h.program, &link.UprobeMultiOptions{Addresses: h.offsets})
-	if err == nil {
+	if hasUprobeMulti() {
+		attached, err := multi(nil, h.program, &link.UprobeMultiOptions{Addresses: h.offsets})
+		if err != nil {
+			return nil, err
+		}
 		return []link.Link{attached}, nil
-	}
-	if !errors.Is(err, ebpf.ErrNotSupported) {
-		return nil, err
 	}
 	var done []link.Link
 	for _, offset := range h.offsets {
