@@ -38,6 +38,10 @@ test-long: ## faults, overload and outages for as long as docs/delivery.md says 
 	@scripts/setup.sh test
 	@cd e2e && go test -count=1 -timeout=120m -v ./parts -run '$(or $(RUN),.)' -long 2>&1 | grep --line-buffered -E '^(=== RUN|\s*--- |ok|FAIL|panic)|_test.go:'
 
+test-kernels: ## the capture tests in Linux 5.10, 6.1, 6.12 and the newest of Debian, emulated (about 15 min; KERNELS="5.10 6.1")
+	@scripts/setup.sh kernels
+	@cd e2e && go run ./kernels/cmd/kernels $(KERNELS)
+
 test-short: ## Go tests that take seconds
 	@for m in $(MODULES); do (cd $$m && go test -short ./...) || exit 1; done
 
@@ -78,4 +82,4 @@ tidy: ## go mod tidy in every module
 clean: ## what the build made
 	@rm -rf bin .demo console/web/node_modules
 
-.PHONY: help build demo run test test-go test-long test-short test-web race fuzz bench lint fmt generate check-generated check-modules tidy clean
+.PHONY: help build demo run test test-go test-long test-kernels test-short test-web race fuzz bench lint fmt generate check-generated check-modules tidy clean

@@ -3,12 +3,14 @@
 #   scripts/setup.sh demo   to run Sidelight and its demo: nginx, PostgreSQL
 #   scripts/setup.sh test   to test it too: Chromium, iproute2, and the servers whose TLS is captured
 #   scripts/setup.sh bench  to measure: a load generator
+#   scripts/setup.sh kernels  to test other kernels: an emulator
 #   scripts/setup.sh gen    to generate committed code again: clang 16, libbpf headers
 set -euo pipefail
 declare -A packages=(
 	[demo]='nginx-light postgresql'
-	[test]='nginx-light postgresql chromium iproute2 haproxy python3 curl openssl'
+	[test]='nginx-light postgresql chromium iproute2 haproxy python3 curl openssl cpio'
 	[bench]='wrk'
+	[kernels]='qemu-system-x86 cpio xz-utils zstd debian-archive-keyring nginx-light haproxy busybox-static curl openssl python3'
 	[gen]='clang-16 llvm-16 libbpf-dev'
 )
 # The page is built with Node 20.19 or newer; Debian 12's own is older, so its absence is said rather than mended wrongly.
@@ -20,7 +22,7 @@ case " $* " in *" gen "*)
 esac
 want=()
 for set in "$@"; do
-	for package in ${packages[$set]:?"no set named $set: want demo, test, bench or gen"}; do
+	for package in ${packages[$set]:?"no set named $set: want demo, test, bench, kernels or gen"}; do
 		dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || want+=("$package")
 	done
 done

@@ -234,6 +234,12 @@ func (l *loaded) stats(sum Stats) Stats {
 			*counter += n
 		}
 	}
+	for _, program := range l.objects.all() {
+		// Told since Linux 5.12.
+		if stats, err := program.Stats(); err == nil {
+			sum.Missed += stats.RecursionMisses
+		}
+	}
 	return sum
 }
 

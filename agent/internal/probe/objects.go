@@ -30,10 +30,14 @@ func (o *objects) always() []*ebpf.Program {
 	return []*ebpf.Program{o.SlFork, o.SlExec, o.SlExit, o.SlSetState, o.SlSysExit}
 }
 
+func (o *objects) all() []*ebpf.Program {
+	return append(o.always(), o.SlTLSRead, o.SlTLSReadEx, o.SlTLSWrite, o.SlTLSWriteEx, o.SlTLSWriteEx2, o.SlTLSReturn, o.SlTLSForget)
+}
+
 // Close lets go of all of them.
 func (o *objects) Close() error {
 	all := []error{o.captureMaps.Close()}
-	for _, program := range append(o.always(), o.SlTLSRead, o.SlTLSReadEx, o.SlTLSWrite, o.SlTLSWriteEx, o.SlTLSWriteEx2, o.SlTLSReturn, o.SlTLSForget) {
+	for _, program := range o.all() {
 		all = append(all, program.Close())
 	}
 	return errors.Join(all...)

@@ -20,6 +20,9 @@ type Stats struct {
 	TLSMismatches, TLSUnplacedBytes uint64
 	// CipherBytes were seen on sockets and not copied.
 	CipherBytes uint64
+	// Missed runs: the kernel skips a program that a preempted thread is in the middle of on the same processor. Most are calls
+	// that are of no interest.
+	Missed uint64
 	// Undecodable records: the object and the program differ.
 	Undecodable uint64
 }
