@@ -42,6 +42,8 @@ type Mirror struct {
 
 // Capture bounds what is copied and kept.
 type Capture struct {
+	// Backend is where bytes of sockets are taken: calls, functions, or auto for functions where they can be used.
+	Backend string `yaml:"backend"`
 	// RequestBudget is the bytes copied of a request, up to 1 MiB.
 	RequestBudget config.ByteSize `yaml:"request_budget"`
 	// ResponseBudget is the bytes copied of a response: its head.
@@ -64,6 +66,7 @@ func DefaultConfig() Config {
 		Log: logging.DefaultConfig(), Node: node, Cluster: "standalone", ProcRoot: "/proc",
 		TLS: tlsreload.Config{Poll: config.Duration(5 * time.Second)},
 		Capture: Capture{
+			Backend:       p.Backend,
 			RequestBudget: config.ByteSize(p.RequestBudget), ResponseBudget: config.ByteSize(p.ResponseBudget),
 			Ring: config.ByteSize(p.RingBytes), Buffer: 32 << 20, MemoryLimit: 100 << 20,
 		},
@@ -103,6 +106,7 @@ func (c Capture) validate() error {
 
 func (c Capture) probe() probe.Config {
 	cfg := probe.DefaultConfig()
+	cfg.Backend = c.Backend
 	cfg.RequestBudget, cfg.ResponseBudget, cfg.RingBytes = clamp(c.RequestBudget), clamp(c.ResponseBudget), clamp(c.Ring)
 	return cfg
 }

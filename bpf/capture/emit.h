@@ -9,10 +9,12 @@ struct call {
 	u64 msgs;
 	u32 nmsgs;
 	u32 len;
-	s32 fd;
+	u32 first; /* bytes of `buf`, where vectors follow */
+	s32 fd;    /* -1: the socket is known without it */
 	u8 dir;
 	u8 size_only;
-	u8 pad[2];
+	u8 kernel; /* the vectors are the kernel's own copy */
+	u8 pad[5];
 };
 
 /* Where copying stands within a call. It lies in a map, not on the stack: of what lies there the verifier remembers no
@@ -36,7 +38,7 @@ struct cursor {
 	u64 mono;
 	u16 flags;
 	u8 dir;
-	u8 pad;
+	u8 kernel; /* as in struct call */
 };
 
 /* What a program works with between two records. Tracepoints are not interrupted by one another, so one for each
@@ -60,6 +62,33 @@ static __always_inline struct work *work(void)
 
 	if (w)
 		__builtin_memset(w, 0, sizeof(*w));
+	return w;
+}
+
+/* By thread: what programs work with that may be preempted. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u64);
+	__type(value, struct work);
+} moving SEC(".maps");
+
+static __noinline int begin(u64 thread)
+{
+	struct work none = {};
+
+	return bpf_map_update_elem(&moving, &thread, &none, BPF_ANY);
+}
+
+static __always_inline struct work *work_of(u64 thread)
+{
+	struct work *w = bpf_map_lookup_elem(&moving, &thread);
+
+	if (!w) {
+		begin(thread);
+		return bpf_map_lookup_elem(&moving, &thread);
+	}
+	__builtin_memset(w, 0, sizeof(*w));
 	return w;
 }
 
@@ -119,7 +148,8 @@ static __always_inline int step(struct cursor *c)
 	if (c->iovlen && c->msg_left) {
 		struct iovec v;
 
-		if (bpf_probe_read_user(&v, sizeof(v), (void *)c->iov)) {
+		if (functions && c->kernel ? bpf_probe_read_kernel(&v, sizeof(v), (void *)c->iov) :
+					     bpf_probe_read_user(&v, sizeof(v), (void *)c->iov)) {
 			c->flags |= FLAG_FAULT;
 			return 0;
 		}
@@ -272,6 +302,13 @@ static __always_inline int advance(struct cursor *c, struct conn *conn)
 	return 1;
 }
 
+/* Whose cursor is worked with: the processor's, or one of a thread. */
+enum whose {
+	OF_CALL,
+	OF_FUNCTION,
+	OF_TLS,
+};
+
 #ifdef MODERN
 /* What one step works on. */
 struct pair {
@@ -285,7 +322,7 @@ static long one(u32 i, struct pair *p)
 }
 
 /* steps goes over a call's buffers. */
-static __always_inline void steps(struct cursor *c, struct conn *conn, u64 thread)
+static __always_inline void steps(struct cursor *c, struct conn *conn, enum whose whose, u64 thread)
 {
 	struct pair p = { .c = c, .conn = conn };
 
@@ -295,6 +332,7 @@ static __always_inline void steps(struct cursor *c, struct conn *conn, u64 threa
 /* Global functions, which find their cursor themselves: so the verifier looks at a step once, by itself, and not in each
  * iteration together with all that the ones before may have left behind. It would give up on that before 6.5. */
 int advance_call(void);
+int advance_function(u64 thread);
 int advance_tls(u64 thread);
 
 /* advance_alone finds the connection, too. */
@@ -306,16 +344,16 @@ static __always_inline int advance_alone(struct cursor *c)
 	return conn ? advance(c, conn) : 0;
 }
 
-static __always_inline void steps(struct cursor *c, struct conn *conn, u64 thread)
+static __always_inline void steps(struct cursor *c, struct conn *conn, enum whose whose, u64 thread)
 {
 	for (int i = 0; i < STEPS; i++)
-		if (!(thread ? advance_tls(thread) : advance_call()))
+		if (!(whose == OF_TLS ? advance_tls(thread) : whose == OF_FUNCTION ? advance_function(thread) : advance_call()))
 			break;
 }
 #endif
 
-/* copy makes records of a call's bytes, as far as the budget of the run goes. `thread` is the one that is in a TLS library, or 0. */
-static __always_inline void copy(struct cursor *c, struct conn *conn, u64 thread)
+/* copy makes records of a call's bytes, as far as the budget of the run goes. */
+static __always_inline void copy(struct cursor *c, struct conn *conn, enum whose whose, u64 thread)
 {
 	u32 zero = 0, todo = c->todo;
 	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
@@ -330,7 +368,7 @@ static __always_inline void copy(struct cursor *c, struct conn *conn, u64 thread
 	}
 	budget = set->budget[c->dir & 1];
 	c->allow = budget > conn->run_bytes ? budget - conn->run_bytes : 0;
-	steps(c, conn, thread);
+	steps(c, conn, whose, thread);
 	count(COUNT_EVENTS, c->records);
 	conn->run_bytes += todo - c->todo;
 	if (!c->todo)

@@ -7,7 +7,8 @@ struct tls_call {
 	u64 buf;
 	u64 count; /* where the library writes how many bytes it moved; 0: its result says so */
 	u64 sock;  /* the socket whose ciphertext moved meanwhile */
-	s32 fd;    /* of the session's socket, if that is known and alive; else -1 */
+	u64 bound; /* the session's socket, if that is known and alive; else 0 */
+	s32 fd;    /* of that socket, or -1 */
 	u8 dir;
 	u8 active; /* the thread is in the library: the entry stays when it leaves */
 	u8 pad[2];
@@ -46,7 +47,9 @@ static __always_inline int looks_tls(struct call *call)
 
 	if (call->size_only || call->nmsgs)
 		return 0;
-	if (call->iovlen) {
+	if (call->first && call->first < n)
+		n = call->first;
+	if (!call->buf) {
 		struct iovec v;
 
 		if (bpf_probe_read_user(&v, sizeof(v), (void *)call->iov))
@@ -90,7 +93,7 @@ static __always_inline int tls_evidence(u64 sock, struct conn *conn, struct call
 		if (!conn->tls && looks_tls(call))
 			conn->tls = 1;
 		if (conn->tls && (!in->sock || in->dir == call->dir)) {
-			in->sock = sock;
+			in->sock = in->bound = sock;
 			in->fd = call->fd;
 		}
 		return 1;
@@ -116,6 +119,18 @@ static __always_inline int expected(s32 fd, long ret)
 	return 1;
 }
 
+/* expected_on asks the same where the socket is at hand, and no descriptor. */
+static __always_inline int expected_on(u64 sock, long ret)
+{
+	u64 thread = bpf_get_current_pid_tgid();
+	struct tls_call *in = bpf_map_lookup_elem(&in_tls, &thread);
+
+	if (!in || !in->active || in->bound != sock)
+		return 0;
+	count(COUNT_CIPHER_BYTES, ret);
+	return 1;
+}
+
 #ifndef MODERN
 __noinline int advance_call(void)
 {
@@ -124,26 +139,24 @@ __noinline int advance_call(void)
 
 	return w ? advance_alone(&w->cursor) : 0;
 }
+
+__noinline int advance_function(u64 thread)
+{
+	struct work *w = bpf_map_lookup_elem(&moving, &thread);
+
+	return w ? advance_alone(&w->cursor) : 0;
+}
 #endif
 
-/* plain takes what a system call moved on a socket. */
-static __always_inline void plain(struct work *w, u32 tgid, u8 target)
+/* on_socket takes what was moved on a socket. */
+static __always_inline void on_socket(struct work *w, struct sock *sk, u32 tgid, u8 target, enum whose whose, u64 thread)
 {
 	struct call *call = &w->call;
 	struct cursor *c = &w->cursor;
-	struct sock *sk = sock_of(call->fd);
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
 	struct conn *conn;
 	int told = 0;
 
-	if (!sk)
-		return;
-	if (target & TARGET_URING && watching_uring()) {
-		struct usage *usage = usage_of(tgid);
-
-		if (usage)
-			__sync_fetch_and_add(&usage->called, call->len);
-	}
 	conn = lookup(sk, call->dir, call->len);
 	if (!conn || conn->closed)
 		return;
@@ -183,8 +196,9 @@ static __always_inline void plain(struct work *w, u32 tgid, u8 target)
 	}
 	if (call->buf) {
 		c->src = call->buf;
-		c->left = call->len;
+		c->left = call->first ? call->first : call->len;
 	}
+	c->kernel = call->kernel;
 	c->iov = call->iov;
 	c->iovlen = call->iovlen;
 	if (call->nmsgs) {
@@ -192,5 +206,21 @@ static __always_inline void plain(struct work *w, u32 tgid, u8 target)
 		c->nmsgs = call->nmsgs;
 		c->msg_left = 0;
 	}
-	copy(c, conn, 0);
+	copy(c, conn, whose, thread);
+}
+
+/* plain takes what a system call moved on a socket. */
+static __always_inline void plain(struct work *w, u32 tgid, u8 target)
+{
+	struct sock *sk = sock_of(w->call.fd);
+
+	if (!sk)
+		return;
+	if (target & TARGET_URING && watching_uring()) {
+		struct usage *usage = usage_of(tgid);
+
+		if (usage)
+			__sync_fetch_and_add(&usage->called, w->call.len);
+	}
+	on_socket(w, sk, tgid, target, OF_CALL, 0);
 }

@@ -66,13 +66,29 @@ static __always_inline void addresses(struct conn *conn, struct sock *sk)
 }
 
 /* first_byte tells whether what was just read is the beginning of the stream: the counter of all bytes that ever came,
- * taken off the number of the next one, is the number of the first. */
+ * taken off the number of the next one, is the number of the first. More may come meanwhile: then the two do not belong
+ * together, and are read again. */
 static __always_inline int first_byte(struct sock *sk, u32 len)
 {
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
-	u32 first = BPF_CORE_READ(tcp, rcv_nxt) - (u32)BPF_CORE_READ(tcp, bytes_received);
+	u32 at = BPF_CORE_READ(tcp, copied_seq) - len;
 
-	return BPF_CORE_READ(tcp, copied_seq) - len == first;
+	for (int i = 0; i < 3; i++)
+		if (BPF_CORE_READ(tcp, rcv_nxt) - (u32)BPF_CORE_READ(tcp, bytes_received) == at)
+			return 1;
+	return 0;
+}
+
+/* first_sent tells whether what was just sent is the first of both directions: a server may speak before it reads. */
+static __always_inline int first_sent(struct sock *sk, u32 len)
+{
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+	u32 at = BPF_CORE_READ(tcp, write_seq) - len;
+
+	for (int i = 0; i < 3; i++)
+		if (BPF_CORE_READ(tcp, snd_una) - (u32)BPF_CORE_READ(tcp, bytes_acked) == at)
+			return first_byte(sk, 0);
+	return 0;
 }
 
 /* lookup finds the connection, or begins it. */
@@ -89,6 +105,8 @@ static __always_inline struct conn *lookup(struct sock *sk, u8 dir, u32 len)
 	addresses(&fresh, sk);
 	if (dir == DIR_IN)
 		fresh.from_start = first_byte(sk, len);
+	else if (functions)
+		fresh.from_start = first_sent(sk, len);
 	if (bpf_map_lookup_elem(&ports, &fresh.lport))
 		fresh.role = ROLE_SERVER;
 	else if (dir == DIR_OUT)

@@ -132,7 +132,9 @@ struct tcp_sock {
 	u32 copied_seq;
 	u32 write_seq;
 	u32 rcv_nxt;
+	u32 snd_una;
 	u64 bytes_received;
+	u64 bytes_acked;
 };
 
 #pragma clang attribute pop

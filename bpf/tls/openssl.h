@@ -49,7 +49,12 @@ static __always_inline void tls_enter(u64 ssl, u64 buf, u64 counted, u8 dir)
 	in->buf = buf;
 	in->count = counted;
 	in->sock = 0;
-	in->fd = known && alive(known) ? known->fd : -1;
+	in->fd = -1;
+	in->bound = 0;
+	if (known && alive(known)) {
+		in->fd = known->fd;
+		in->bound = known->sock;
+	}
 	in->dir = dir;
 	in->active = 1;
 }
@@ -200,7 +205,7 @@ static __always_inline void tls_moved(struct tls_call *in, u32 tgid, u64 thread,
 	c->todo = c->msg_left = c->left = moved;
 	c->seq = conn->plain[dir];
 	conn->plain[dir] += moved;
-	copy(c, conn, thread);
+	copy(c, conn, OF_TLS, thread);
 }
 
 static __always_inline void tls_leave(long result)

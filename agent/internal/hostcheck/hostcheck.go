@@ -25,7 +25,7 @@ func Check() []Finding {
 		// The kernel would refuse to answer.
 		return append(list, lockedMemory(), uretprobes(), seccomp())
 	}
-	list = append(list, ringBuffer(), lockedMemory(), backend(), uprobes(), uretprobes(), ioUring(), seccomp())
+	list = append(list, ringBuffer(), lockedMemory(), functions(), uprobes(), uretprobes(), ioUring(), seccomp())
 	return append(list, securityModules()...)
 }
 

@@ -42,13 +42,14 @@ func has(number uint) bool {
 	return err == nil && len(missing) == 0
 }
 
-// backend tries which way to see sockets this kernel allows.
-func backend() Finding {
-	f := Finding{Name: "sockets", OK: true, Detail: "seen at the functions of TCP (fentry): other processes pay nothing"}
-	if err := try(ebpf.AttachTraceFEntry, "tcp_sendmsg"); err != nil {
-		f.Detail = "seen at the exit of system calls (tp_btf), since fentry does not attach: " + reason(err)
+// functions tells whether the other backend could be used.
+func functions() Finding {
+	for _, name := range []string{"inet_sendmsg", "inet6_sendmsg", "inet_recvmsg", "inet6_recvmsg"} {
+		if err := try(ebpf.AttachTraceFExit, name); err != nil {
+			return Finding{Name: "functions", OK: true, Detail: "capture.backend: functions cannot be used here: " + reason(err)}
+		}
 	}
-	return f
+	return Finding{Name: "functions", OK: true, Detail: "capture.backend: functions can be used here: other processes would pay nothing, and io_uring be seen"}
 }
 
 func uprobes() Finding {

@@ -21,6 +21,7 @@ const (
 	captureModernMapCounters       = "counters"
 	captureModernMapInTls          = "in_tls"
 	captureModernMapLastReceived   = "last_received"
+	captureModernMapMoving         = "moving"
 	captureModernMapPorts          = "ports"
 	captureModernMapRing           = "ring"
 	captureModernMapSessions       = "sessions"
@@ -31,9 +32,16 @@ const (
 	captureModernProgSlExec        = "sl_exec"
 	captureModernProgSlExit        = "sl_exit"
 	captureModernProgSlFork        = "sl_fork"
+	captureModernProgSlMmap        = "sl_mmap"
 	captureModernProgSlReceived    = "sl_received"
+	captureModernProgSlRecvmsg     = "sl_recvmsg"
+	captureModernProgSlRecvmsg6    = "sl_recvmsg6"
+	captureModernProgSlSendmsg     = "sl_sendmsg"
+	captureModernProgSlSendmsg6    = "sl_sendmsg6"
+	captureModernProgSlSendpage    = "sl_sendpage"
 	captureModernProgSlSent        = "sl_sent"
 	captureModernProgSlSetState    = "sl_set_state"
+	captureModernProgSlSpliceRead  = "sl_splice_read"
 	captureModernProgSlSysExit     = "sl_sys_exit"
 	captureModernProgSlTlsForget   = "sl_tls_forget"
 	captureModernProgSlTlsRead     = "sl_tls_read"
@@ -42,6 +50,7 @@ const (
 	captureModernProgSlTlsWrite    = "sl_tls_write"
 	captureModernProgSlTlsWriteEx  = "sl_tls_write_ex"
 	captureModernProgSlTlsWriteEx2 = "sl_tls_write_ex2"
+	captureModernVarFunctions      = "functions"
 )
 
 // loadCaptureModern returns the embedded CollectionSpec for captureModern.
@@ -89,9 +98,16 @@ type captureModernProgramSpecs struct {
 	SlExec        *ebpf.ProgramSpec `ebpf:"sl_exec"`
 	SlExit        *ebpf.ProgramSpec `ebpf:"sl_exit"`
 	SlFork        *ebpf.ProgramSpec `ebpf:"sl_fork"`
+	SlMmap        *ebpf.ProgramSpec `ebpf:"sl_mmap"`
 	SlReceived    *ebpf.ProgramSpec `ebpf:"sl_received"`
+	SlRecvmsg     *ebpf.ProgramSpec `ebpf:"sl_recvmsg"`
+	SlRecvmsg6    *ebpf.ProgramSpec `ebpf:"sl_recvmsg6"`
+	SlSendmsg     *ebpf.ProgramSpec `ebpf:"sl_sendmsg"`
+	SlSendmsg6    *ebpf.ProgramSpec `ebpf:"sl_sendmsg6"`
+	SlSendpage    *ebpf.ProgramSpec `ebpf:"sl_sendpage"`
 	SlSent        *ebpf.ProgramSpec `ebpf:"sl_sent"`
 	SlSetState    *ebpf.ProgramSpec `ebpf:"sl_set_state"`
+	SlSpliceRead  *ebpf.ProgramSpec `ebpf:"sl_splice_read"`
 	SlSysExit     *ebpf.ProgramSpec `ebpf:"sl_sys_exit"`
 	SlTlsForget   *ebpf.ProgramSpec `ebpf:"sl_tls_forget"`
 	SlTlsRead     *ebpf.ProgramSpec `ebpf:"sl_tls_read"`
@@ -111,6 +127,7 @@ type captureModernMapSpecs struct {
 	Counters     *ebpf.MapSpec `ebpf:"counters"`
 	InTls        *ebpf.MapSpec `ebpf:"in_tls"`
 	LastReceived *ebpf.MapSpec `ebpf:"last_received"`
+	Moving       *ebpf.MapSpec `ebpf:"moving"`
 	Ports        *ebpf.MapSpec `ebpf:"ports"`
 	Ring         *ebpf.MapSpec `ebpf:"ring"`
 	Sessions     *ebpf.MapSpec `ebpf:"sessions"`
@@ -124,6 +141,7 @@ type captureModernMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type captureModernVariableSpecs struct {
+	Functions *ebpf.VariableSpec `ebpf:"functions"`
 }
 
 // captureModernObjects contains all objects after they have been loaded into the kernel.
@@ -151,6 +169,7 @@ type captureModernMaps struct {
 	Counters     *ebpf.Map `ebpf:"counters"`
 	InTls        *ebpf.Map `ebpf:"in_tls"`
 	LastReceived *ebpf.Map `ebpf:"last_received"`
+	Moving       *ebpf.Map `ebpf:"moving"`
 	Ports        *ebpf.Map `ebpf:"ports"`
 	Ring         *ebpf.Map `ebpf:"ring"`
 	Sessions     *ebpf.Map `ebpf:"sessions"`
@@ -167,6 +186,7 @@ func (m *captureModernMaps) Close() error {
 		m.Counters,
 		m.InTls,
 		m.LastReceived,
+		m.Moving,
 		m.Ports,
 		m.Ring,
 		m.Sessions,
@@ -181,6 +201,7 @@ func (m *captureModernMaps) Close() error {
 //
 // It can be passed to loadCaptureModernObjects or ebpf.CollectionSpec.LoadAndAssign.
 type captureModernVariables struct {
+	Functions *ebpf.Variable `ebpf:"functions"`
 }
 
 // captureModernPrograms contains all programs after they have been loaded into the kernel.
@@ -190,9 +211,16 @@ type captureModernPrograms struct {
 	SlExec        *ebpf.Program `ebpf:"sl_exec"`
 	SlExit        *ebpf.Program `ebpf:"sl_exit"`
 	SlFork        *ebpf.Program `ebpf:"sl_fork"`
+	SlMmap        *ebpf.Program `ebpf:"sl_mmap"`
 	SlReceived    *ebpf.Program `ebpf:"sl_received"`
+	SlRecvmsg     *ebpf.Program `ebpf:"sl_recvmsg"`
+	SlRecvmsg6    *ebpf.Program `ebpf:"sl_recvmsg6"`
+	SlSendmsg     *ebpf.Program `ebpf:"sl_sendmsg"`
+	SlSendmsg6    *ebpf.Program `ebpf:"sl_sendmsg6"`
+	SlSendpage    *ebpf.Program `ebpf:"sl_sendpage"`
 	SlSent        *ebpf.Program `ebpf:"sl_sent"`
 	SlSetState    *ebpf.Program `ebpf:"sl_set_state"`
+	SlSpliceRead  *ebpf.Program `ebpf:"sl_splice_read"`
 	SlSysExit     *ebpf.Program `ebpf:"sl_sys_exit"`
 	SlTlsForget   *ebpf.Program `ebpf:"sl_tls_forget"`
 	SlTlsRead     *ebpf.Program `ebpf:"sl_tls_read"`
@@ -208,9 +236,16 @@ func (p *captureModernPrograms) Close() error {
 		p.SlExec,
 		p.SlExit,
 		p.SlFork,
+		p.SlMmap,
 		p.SlReceived,
+		p.SlRecvmsg,
+		p.SlRecvmsg6,
+		p.SlSendmsg,
+		p.SlSendmsg6,
+		p.SlSendpage,
 		p.SlSent,
 		p.SlSetState,
+		p.SlSpliceRead,
 		p.SlSysExit,
 		p.SlTlsForget,
 		p.SlTlsRead,

@@ -67,12 +67,16 @@ func lockdown() Finding {
 func tryLoad() Finding {
 	cfg := DefaultConfig()
 	cfg.RingBytes = uint32(os.Getpagesize())
-	live, err := load(cfg, settings{Request: 1, Response: 1, WakeAt: cfg.RingBytes})
+	backend, err := choose(cfg.Backend)
+	if err != nil {
+		return Finding{Name: "programs", Detail: err.Error()}
+	}
+	live, err := load(cfg, backend, settings{Request: 1, Response: 1, WakeAt: cfg.RingBytes})
 	if err == nil {
 		err = errors.Join(live.attach(), live.close())
 	}
 	if err == nil {
-		return Finding{Name: "programs", OK: true, Detail: "load and attach (tp_btf)"}
+		return Finding{Name: "programs", OK: true, Detail: "load and attach; sockets are seen at the exit of " + live.where()}
 	}
 	f := Finding{Name: "programs", Detail: firstLine(err), Do: "see the other lines; if they are fine, please report this with the kernel's version"}
 	if errors.Is(err, os.ErrPermission) {

@@ -19,6 +19,9 @@ import (
 // loaded is the programs in the kernel.
 type loaded struct {
 	objects objects
+	// sockets are the programs of the backend.
+	backend string
+	sockets []*ebpf.Program
 	links   []link.Link
 	reader  *ringbuf.Reader
 	// uring are the programs that count what io_uring moves; absent before Linux 6.3. uringLinks is set once they are attached.
@@ -29,10 +32,10 @@ type loaded struct {
 	libraries []*library
 }
 
-// uringPrograms count bytes that no followed call moved, each with the tracepoint that it needs.
+// uringPrograms count bytes that no followed call moved, each with the tracepoint that it needs. Functions leave none.
 var uringPrograms = map[string]string{"sl_sent": "sock_send_length", "sl_received": "sock_recv_length"}
 
-func load(cfg Config, set settings) (*loaded, error) {
+func load(cfg Config, backend string, set settings) (*loaded, error) {
 	// Kernels before 5.11 count maps against this limit; later ones do not care, and neither do we if it is refused.
 	_ = rlimit.RemoveMemlock()
 	spec, err := object()
@@ -40,20 +43,27 @@ func load(cfg Config, set settings) (*loaded, error) {
 		return nil, fmt.Errorf("reading the BPF object: %w", err)
 	}
 	spec = spec.Copy()
+	sockets, err := only(spec, backend)
+	if err != nil {
+		return nil, err
+	}
 	spec.Maps["ring"].MaxEntries = cfg.RingBytes
 	for name, program := range spec.Programs {
 		if program.Type == ebpf.Kprobe {
 			// Older kernels do not look at it, and attach the programs one by one.
 			program.AttachType = ebpf.AttachTraceUprobeMulti
 		}
-		if _, ok := uringPrograms[name]; ok && !hasURing() {
+		if _, ok := uringPrograms[name]; ok && (!hasURing() || backend == BackendFunctions) {
 			delete(spec.Programs, name)
 		}
 	}
-	l := &loaded{}
+	l := &loaded{backend: backend}
 	collection, err := ebpf.NewCollection(spec)
 	if err != nil {
 		return nil, fmt.Errorf("loading BPF programs: %w%s", err, seeCheck)
+	}
+	for _, name := range sockets {
+		l.sockets = append(l.sockets, collection.DetachProgram(name))
 	}
 	for name := range uringPrograms {
 		if program := collection.DetachProgram(name); program != nil {
@@ -121,9 +131,9 @@ func (l *loaded) settings(set settings) error {
 	return nil
 }
 
-// attach starts the programs: those that keep state right first, the one that uses it last.
+// attach starts the programs: those that keep state right first, those that use it last.
 func (l *loaded) attach() error {
-	for _, program := range l.objects.always() {
+	for _, program := range append(l.objects.always(), l.sockets...) {
 		attached, err := link.AttachTracing(link.TracingOptions{Program: program})
 		if err != nil {
 			return fmt.Errorf("attaching %s: %w%s", program, err, seeCheck)
@@ -234,7 +244,7 @@ func (l *loaded) stats(sum Stats) Stats {
 			*counter += n
 		}
 	}
-	for _, program := range l.objects.all() {
+	for _, program := range append(l.objects.all(), l.sockets...) {
 		// Told since Linux 5.12.
 		if stats, err := program.Stats(); err == nil {
 			sum.Missed += stats.RecursionMisses
@@ -270,7 +280,7 @@ func (l *loaded) close() error {
 	for _, attached := range l.libraries {
 		all = append(all, attached.Close())
 	}
-	for _, program := range l.uring {
+	for _, program := range append(l.uring, l.sockets...) {
 		all = append(all, program.Close())
 	}
 	all = append(all, l.reader.Close(), l.objects.Close())

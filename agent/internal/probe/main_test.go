@@ -54,6 +54,9 @@ func serve(how string) error {
 func handle(how string, fd int) error {
 	switch how {
 	case "inherited":
+		if err := mapCode(); err != nil {
+			return err
+		}
 		// A child that was started after the connection came has it, and answers.
 		file := os.NewFile(uintptr(fd), "connection")
 		defer file.Close()
@@ -105,6 +108,20 @@ func echo(how string, fd int) error {
 			return err
 		}
 	}
+}
+
+// mapCode maps a file to execute, as a program does with a library.
+func mapCode() error {
+	file, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	code, err := syscall.Mmap(int(file.Fd()), 0, os.Getpagesize(), syscall.PROT_READ|syscall.PROT_EXEC, syscall.MAP_PRIVATE)
+	if err != nil {
+		return err
+	}
+	return syscall.Munmap(code)
 }
 
 // pass gives the connection to another thread's end of a unix socket, where it is another descriptor.

@@ -6,11 +6,10 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// objects are the maps and programs that every kernel gets.
+// objects are the maps and programs that every kernel gets, whatever the backend.
 type objects struct {
 	captureMaps
 
-	SlSysExit  *ebpf.Program `ebpf:"sl_sys_exit"`
 	SlSetState *ebpf.Program `ebpf:"sl_set_state"`
 	SlFork     *ebpf.Program `ebpf:"sl_fork"`
 	SlExec     *ebpf.Program `ebpf:"sl_exec"`
@@ -25,9 +24,9 @@ type objects struct {
 	SlTLSForget   *ebpf.Program `ebpf:"sl_tls_forget"`
 }
 
-// always are the programs that run while anything is mirrored: those that keep state right first, the one that uses it last.
+// always are the programs that run while anything is mirrored, and keep state right.
 func (o *objects) always() []*ebpf.Program {
-	return []*ebpf.Program{o.SlFork, o.SlExec, o.SlExit, o.SlSetState, o.SlSysExit}
+	return []*ebpf.Program{o.SlFork, o.SlExec, o.SlExit, o.SlSetState}
 }
 
 func (o *objects) all() []*ebpf.Program {

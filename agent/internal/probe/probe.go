@@ -18,6 +18,8 @@ import (
 
 // Config is the probe's own bounds.
 type Config struct {
+	// Backend is BackendAuto, or one of the others to have that one or none.
+	Backend string
 	// RequestBudget and ResponseBudget are the bytes copied per run of one direction.
 	RequestBudget, ResponseBudget uint32
 	// RingBytes is the size of the ring, a power of two.
@@ -33,13 +35,13 @@ const maxBudget = 1 << 20
 
 // DefaultConfig copies 64 KiB of a request and the head of a response.
 func DefaultConfig() Config {
-	return Config{RequestBudget: 64 << 10, ResponseBudget: 4 << 10, RingBytes: 16 << 20, Poll: 2 * time.Millisecond, Nap: 50 * time.Millisecond}
+	return Config{Backend: BackendCalls, RequestBudget: 64 << 10, ResponseBudget: 4 << 10, RingBytes: 16 << 20, Poll: 2 * time.Millisecond, Nap: 50 * time.Millisecond}
 }
 
 // Validate says what is allowed.
 func (c Config) Validate() error {
 	var problems []error
-	problems = append(problems, checkBudget("request", uint64(c.RequestBudget)), checkBudget("response", uint64(c.ResponseBudget)))
+	problems = append(problems, checkBackend(c.Backend), checkBudget("request", uint64(c.RequestBudget)), checkBudget("response", uint64(c.ResponseBudget)))
 	if c.RingBytes < uint32(os.Getpagesize()) || c.RingBytes&(c.RingBytes-1) != 0 {
 		problems = append(problems, fmt.Errorf("ring of %d bytes: want a power of two, at least a page", c.RingBytes))
 	}
@@ -97,7 +99,11 @@ func (p *Probe) SetTargets(targets []Target) error {
 		return p.unload()
 	}
 	if p.live == nil {
-		fresh, err := load(p.cfg, p.set)
+		backend, err := choose(p.cfg.Backend)
+		if err != nil {
+			return err
+		}
+		fresh, err := load(p.cfg, backend, p.set)
 		if err != nil {
 			return err
 		}
@@ -157,7 +163,7 @@ func CountsIOUring() bool {
 	return hasURing()
 }
 
-// WatchIOUring counts, from now on, what a process moves by io_uring: it is not inspected.
+// WatchIOUring counts, from now on, what a process moves by io_uring: it is not inspected. Functions see it: nothing is counted.
 func (p *Probe) WatchIOUring(pid uint32) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

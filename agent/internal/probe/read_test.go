@@ -9,7 +9,11 @@ import (
 
 // What was read is known to a moment, also while nothing happens, and stays what it was when reading has ended.
 func TestReadUntil(t *testing.T) {
-	r := prepare(t, "read-write", generous())
+	overBackends(t, readUntil)
+}
+
+func readUntil(t *testing.T, backend string) {
+	r := prepare(t, "read-write", generous(backend))
 	now := Monotonic()
 	require.Equal(t, now, r.probe.ReadUntil(now), "nothing is attached: nothing is missed")
 

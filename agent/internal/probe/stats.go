@@ -20,6 +20,8 @@ type Stats struct {
 	TLSMismatches, TLSUnplacedBytes uint64
 	// CipherBytes were seen on sockets and not copied.
 	CipherBytes uint64
+	// ThreadsFullBytes were moved by more threads at once than there is room to work for.
+	ThreadsFullBytes uint64
 	// Missed runs: the kernel skips a program that a preempted thread is in the middle of on the same processor. Most are calls
 	// that are of no interest.
 	Missed uint64
@@ -32,6 +34,7 @@ func (s *Stats) counters() []*uint64 {
 	return []*uint64{
 		&s.Events, &s.Bytes, &s.RingFull, &s.RingFullBytes, &s.TruncatedBytes, &s.FaultBytes, &s.SizeOnlyBytes,
 		&s.ClientLegBytes, &s.ConnectionsFull, &s.CompatCalls, &s.SegmentsBytes, &s.TLSMismatches, &s.TLSUnplacedBytes, &s.CipherBytes,
+		&s.ThreadsFullBytes,
 	}
 }
 
