@@ -105,12 +105,10 @@ static __always_inline void header(struct event *e, struct cursor *c, struct con
 	e->sock = c->sock;
 	e->start = conn->start;
 	e->mono = c->mono;
-	e->cgroup = 0;
 	e->seq = c->seq;
 	e->len = len;
 	e->cap = cap;
 	e->tgid = c->tgid;
-	e->tid = 0;
 	e->netns = conn->netns;
 	flags |= c->flags;
 	if (conn->role == ROLE_SERVER)
@@ -126,6 +124,7 @@ static __always_inline void header(struct event *e, struct cursor *c, struct con
 	__builtin_memcpy(e->raddr, conn->raddr, 16);
 	e->lost = conn->lost[c->dir & 1];
 	e->other = 0;
+	e->pad = 0;
 }
 
 /* wakeup: a reader that is awake comes by itself, and is woken only when the ring fills up; one that sleeps, at once. */

@@ -33,13 +33,14 @@ struct event {
 	u64 sock;
 	u64 start;
 	u64 mono;
-	u64 cgroup;
 	u32 seq;
 	u32 len;
 	u32 cap;
 	u32 tgid;
-	u32 tid;
 	u32 netns;
+	u32 lost;  /* bytes of this direction that found no room in the ring, so far */
+	u32 other; /* FLAG_CLOSE: the number of the next byte of the other direction */
+	u32 pad;
 	u16 flags;
 	u8 dir;
 	u8 family;
@@ -47,8 +48,6 @@ struct event {
 	u16 rport;
 	u8 laddr[16];
 	u8 raddr[16];
-	u32 lost;  /* bytes of this direction that found no room in the ring, so far */
-	u32 other; /* FLAG_CLOSE: the number of the next byte of the other direction */
 	u8 data[];
 };
 

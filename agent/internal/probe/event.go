@@ -64,8 +64,7 @@ type Event struct {
 	Ends [2]uint32
 	// Mono is the kernel's monotonic clock in nanoseconds.
 	Mono          uint64
-	Tgid, Tid     uint32
-	Cgroup        uint64
+	Tgid          uint32
 	Netns         uint32
 	Local, Remote netip.AddrPort
 }

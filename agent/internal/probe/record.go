@@ -7,7 +7,7 @@ import (
 )
 
 // headerSize is sizeof(struct event) in bpf/capture/events.h.
-const headerSize = 104
+const headerSize = 96
 
 const familyIPv4 = 2
 
@@ -16,7 +16,7 @@ func notice(raw []byte) (Notice, bool) {
 	if len(raw) < headerSize || Flags(binary.NativeEndian.Uint16(raw[56:]))&flagNotice == 0 {
 		return Notice{}, false
 	}
-	return Notice{Kind: NoticeKind(raw[58]), Tgid: binary.NativeEndian.Uint32(raw[44:])}, true
+	return Notice{Kind: NoticeKind(raw[58]), Tgid: binary.NativeEndian.Uint32(raw[36:])}, true
 }
 
 // decode reads one record of the ring. Data points into it.
@@ -27,16 +27,16 @@ func decode(raw []byte, e *Event) error {
 	u64, u32, u16 := binary.NativeEndian.Uint64, binary.NativeEndian.Uint32, binary.NativeEndian.Uint16
 	e.Flags, e.Dir = Flags(u16(raw[56:])), Direction(raw[58]&1)
 	e.Conn = ConnKey{Sock: u64(raw), Start: u64(raw[8:]), TLS: e.Flags&FlagTLS != 0}
-	e.Mono, e.Cgroup = u64(raw[16:]), u64(raw[24:])
-	e.Seq, e.Len = u32(raw[32:]), u32(raw[36:])
-	captured := u32(raw[40:])
-	e.Tgid, e.Tid, e.Netns = u32(raw[44:]), u32(raw[48:]), u32(raw[52:])
+	e.Mono = u64(raw[16:])
+	e.Seq, e.Len = u32(raw[24:]), u32(raw[28:])
+	captured := u32(raw[32:])
+	e.Tgid, e.Netns = u32(raw[36:]), u32(raw[40:])
 	ipv4 := raw[59] == familyIPv4
 	e.Local = address(raw[64:80], u16(raw[60:]), ipv4)
 	e.Remote = address(raw[80:96], u16(raw[62:]), ipv4)
-	e.Lost, e.Ends = u32(raw[96:]), [2]uint32{}
+	e.Lost, e.Ends = u32(raw[44:]), [2]uint32{}
 	if e.Flags&FlagClose != 0 {
-		e.Ends = [2]uint32{e.Seq, u32(raw[100:])}
+		e.Ends = [2]uint32{e.Seq, u32(raw[48:])}
 	}
 	if uint64(captured) > uint64(len(raw)-headerSize) {
 		return fmt.Errorf("a record says %d bytes and holds %d", captured, len(raw)-headerSize)
