@@ -202,16 +202,16 @@ func (w *Watcher) look(pid uint32) {
 		list = append(list, l)
 		hooked = hooked || l.probes != nil
 	}
+	if hooked {
+		// First in the kernel, then told: who reads that a library has probes may count on it. Without anything mirrored there is
+		// no map to mark it in: the next round begins anew.
+		if err := w.probe.MarkTLS(pid); err != nil && w.probe.Generation() == w.generation {
+			w.log.Warn("marking a process with TLS", "pid", pid, logkey.Error, err)
+		}
+	}
 	w.mu.Lock()
 	w.processes[pid] = list
 	w.mu.Unlock()
-	if !hooked {
-		return
-	}
-	// Without anything mirrored there is no map to mark it in: the next round begins anew.
-	if err := w.probe.MarkTLS(pid); err != nil && w.probe.Generation() == w.generation {
-		w.log.Warn("marking a process with TLS", "pid", pid, logkey.Error, err)
-	}
 }
 
 // mostLibraries bounds what containers can make the agent attach.
