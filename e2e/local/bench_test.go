@@ -34,7 +34,7 @@ type running struct {
 func stay(t testing.TB, args ...string) *running {
 	d := startDemo(t, append([]string{"--seed=7", "--stay"}, args...)...)
 	r := &running{demo: d}
-	r.shop = d.until(t, `shop behind nginx http://(\S+),`)[1]
+	r.shop = d.until(t, `shop behind nginx http://([^\s,]+)`)[1]
 	m := d.until(t, `^live traffic goes on.*Sign in at (\S+) as admin with (\S+)`)
 	r.console, r.password = m[1], m[2]
 	return r
@@ -143,7 +143,7 @@ func BenchmarkPipeline(b *testing.B) {
 func quiet(t testing.TB, filters string) *running {
 	d := startDemo(t, "--seed=7", "--idle", "--filters="+filters)
 	r := &running{demo: d}
-	r.shop = d.until(t, `shop behind nginx http://(\S+),`)[1]
+	r.shop = d.until(t, `shop behind nginx http://([^\s,]+)`)[1]
 	m := d.until(t, `^idle until Ctrl-C.*Sign in at (\S+) as admin with (\S+)`)
 	r.console, r.password = m[1], m[2]
 	return r
