@@ -166,6 +166,7 @@ func (a *Agent) retarget(set []target.Selected) error {
 		a.log.Warn("looking at TLS libraries takes long")
 	}
 	patience.Stop()
+	a.rings.keep(pids)
 	for _, p := range set {
 		if p.IOUring {
 			a.rings.add(p.PID)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/sidelight/sidelight/agent/internal/probe"
@@ -47,15 +48,20 @@ func newRings(p *probe.Probe, log *slog.Logger) rings {
 	return rings{probe: p, log: log, Mutex: &sync.Mutex{}, known: map[uint32]struct{}{}, come: make(chan uint32, 256)}
 }
 
-// mostRings bounds what is remembered of processes; ids are used again, so it is forgotten as a whole.
-const mostRings = 4096
+// keep forgets all processes but these: ids are used again.
+func (r *rings) keep(pids []uint32) {
+	r.Lock()
+	defer r.Unlock()
+	for pid := range r.known {
+		if !slices.Contains(pids, pid) {
+			delete(r.known, pid)
+		}
+	}
+}
 
 // add never blocks: a process that does not fit is told of again when it is looked at again.
 func (r *rings) add(pid uint32) {
 	r.Lock()
-	if len(r.known) >= mostRings {
-		clear(r.known)
-	}
 	r.known[pid] = struct{}{}
 	r.Unlock()
 	select {

@@ -15,16 +15,13 @@ import (
 	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
 
-// TLS that is not seen is told, with how much of it there was: here OpenSSL within the program itself.
+// TLS that is not seen is told, with how much of it there was: here GnuTLS's.
 func TestUnseenTLSIsTold(t *testing.T) {
 	requireBPF(t)
 	dir, address := place(t)
-	node, err := exec.LookPath("node")
-	require.NoError(t, err)
-	p := &program{address: address, filter: selector.Filter{Executable: "node", Port: portOf(t, address)}, dir: dir}
-	p.launch(t, exec.Command(node, "-e", fmt.Sprintf(`const fs = require("fs"), https = require("https");
-		https.createServer({key: fs.readFileSync(%q), cert: fs.readFileSync(%q)}, (q, r) => r.end("hello")).listen(%d, "127.0.0.1")`,
-		filepath.Join(dir, "key"), filepath.Join(dir, "cert"), p.filter.Port))).listening(t)
+	p := &program{address: address, filter: selector.Filter{Executable: "gnutls-serv", Port: portOf(t, address)}, dir: dir}
+	p.launch(t, exec.Command(find(t, "/usr/bin/gnutls-serv", "gnutls-bin"), "--http", "--quiet", "--port", fmt.Sprint(p.filter.Port),
+		"--x509certfile", filepath.Join(dir, "cert"), "--x509keyfile", filepath.Join(dir, "key"))).listening(t)
 	s := &site{aggregator: &aggregator{came: make(chan struct{}, 1)}, address: address, filters: []selector.Filter{p.filter}}
 	s.run(t)
 	c := dialTLS(t, address)

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Plain sockets: at the exit of functions (functions.h) where the kernel lets programs stand there, and else at the exit of
- * system calls, without kprobes.
+/* Sockets, at the exit of system calls and without kprobes, or on request at the exit of functions (functions.h).
  *
- * Of the latter, one program sees every system call's exit and leaves at once unless its number and its process are of interest. At
+ * One program sees every system call's exit and leaves at once unless its number and its process are of interest. At
  * exit the registers still hold the arguments, and the result says what was really moved, so nothing is kept between
  * entry and exit. The socket is found from the descriptor through the task's file table: no knowledge of accept or
  * connect is needed, so a connection older than the agent is as good as a new one. */

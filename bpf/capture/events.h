@@ -68,6 +68,7 @@ enum counter {
 	COUNT_TLS_UNPLACED_BYTES, /* plaintext of a session whose socket is not known */
 	COUNT_CIPHER_BYTES,   /* ciphertext: not copied */
 	COUNT_THREADS_FULL_BYTES, /* moved by more threads than there is room to work for */
+	COUNT_TLS_CALLS_FULL, /* calls into TLS libraries by more threads than there is room for */
 	COUNTERS,
 };
 

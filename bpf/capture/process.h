@@ -33,11 +33,9 @@ int BPF_PROG(sl_exit, struct task_struct *task)
 	u32 tgid = task->tgid;
 	u64 thread = (u64)tgid << 32 | (u32)task->pid;
 
+	/* Whoever it was: a process's first thread may go before the others, and it may be mirrored no longer. */
 	if (functions)
-		/* Whoever it was: a process's first thread may go before the others. */
 		bpf_map_delete_elem(&moving, &thread);
-	if (!bpf_map_lookup_elem(&targets, &tgid))
-		return 0;
 	bpf_map_delete_elem(&in_tls, &thread);
 	if (task->pid == task->tgid)
 		bpf_map_delete_elem(&targets, &tgid);

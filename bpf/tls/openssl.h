@@ -34,15 +34,18 @@ static __always_inline void tls_enter(u64 ssl, u64 buf, u64 counted, u8 dir)
 	struct session_key key = { .ssl = ssl, .tgid = tgid };
 	struct received *known;
 
+	/* Asked each time: the library stays hooked for others when a process is mirrored no longer. */
+	if (!bpf_map_lookup_elem(&targets, &tgid))
+		return;
 	if (!in) {
 		struct tls_call none = {};
 
-		if (!bpf_map_lookup_elem(&targets, &tgid))
-			return;
 		bpf_map_update_elem(&in_tls, &thread, &none, BPF_ANY);
 		in = bpf_map_lookup_elem(&in_tls, &thread);
-		if (!in)
+		if (!in) {
+			count(COUNT_TLS_CALLS_FULL, 1);
 			return;
+		}
 	}
 	known = bpf_map_lookup_elem(&sessions, &key);
 	in->ssl = ssl;
@@ -60,7 +63,7 @@ static __always_inline void tls_enter(u64 ssl, u64 buf, u64 counted, u8 dir)
 }
 
 /* Layouts of SSL and BIO: where a session's descriptor may stand. Only asked when nothing was seen, and only believed if
- * it is a socket of this process that carries TLS and has no other session. */
+ * it is a socket of this process that has no other session, and that is not known to carry something else than TLS. */
 static __always_inline struct conn *by_layout(u64 ssl, struct received *out)
 {
 	u32 version = 0;
@@ -212,17 +215,21 @@ static __always_inline void tls_leave(long result)
 {
 	u64 thread = bpf_get_current_pid_tgid(), moved;
 	struct tls_call *in = bpf_map_lookup_elem(&in_tls, &thread);
+	u32 tgid = thread >> 32;
 
 	if (!in || !in->active)
 		return;
 	in->active = 0;
+	/* It may have waited in there for long. */
+	if (!bpf_map_lookup_elem(&targets, &tgid))
+		return;
 	/* An int, whatever the upper half of the register holds. */
 	if ((s32)result > 0) {
 		moved = (u32)result;
 		if (in->count && bpf_probe_read_user(&moved, sizeof(moved), (void *)in->count))
 			moved = 0;
 		if (moved && moved <= 0x7fffffff)
-			tls_moved(in, thread >> 32, thread, moved);
+			tls_moved(in, tgid, thread, moved);
 	}
 }
 

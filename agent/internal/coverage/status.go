@@ -56,7 +56,7 @@ func (r *Report) Status(f Facts) *statusv1.PartStatus {
 	for reason, n := range map[string]uint64{
 		"ring_full": f.Probe.RingFullBytes, "fault": f.Probe.FaultBytes, "segments": f.Probe.SegmentsBytes, "undecodable": f.Probe.Undecodable,
 		"compat_calls": f.Probe.CompatCalls, "tls_unplaced": f.Probe.TLSUnplacedBytes, "program_busy": f.Probe.Missed,
-		"threads_full": f.Probe.ThreadsFullBytes, "connections_full": f.Probe.ConnectionsFull,
+		"threads_full": f.Probe.ThreadsFullBytes, "tls_calls_full": f.Probe.TLSCallsFull, "connections_full": f.Probe.ConnectionsFull,
 	} {
 		if n > 0 {
 			s.Losses = append(s.Losses, &statusv1.Loss{Place: "kernel", Reason: reason, Count: int64(n)})

@@ -41,10 +41,10 @@ func compare(b *testing.B, n *benchNginx, list []setting) (added []float64) {
 	for range rounds {
 		for i, s := range list {
 			stop := s.watch(b, n)
-			n.ask(b, 300)
+			n.flood(b, 400)
 			before := n.cpu(b)
-			const requests = 4000
-			n.ask(b, requests)
+			const requests = 8000
+			n.flood(b, requests)
 			perRequest[i] = append(perRequest[i], float64(n.cpu(b)-before)/requests)
 			stop()
 		}
@@ -179,17 +179,16 @@ func BenchmarkBystander(b *testing.B) {
 	}
 }
 
-// benchNginx is a real nginx with one worker, and a kept connection to it.
+// benchNginx is a real nginx with one worker, and kept connections to it.
 type benchNginx struct {
-	pids   []uint32
-	port   uint16
-	conn   net.Conn
-	reader *bufio.Reader
+	pids    []uint32
+	port    uint16
+	clients []*benchClient
 }
 
 const request = "GET /index.html HTTP/1.1\r\nHost: shop.example.org\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\nX-A: 1\r\nX-B: 2\r\nX-C: 3\r\nCookie: a=b; c=d\r\n\r\n"
 
-func startBenchNginx(b *testing.B, withTLS bool) *benchNginx {
+func startBenchNginx(b testing.TB, withTLS bool) *benchNginx {
 	b.Helper()
 	testkit.RequireRoot(b)
 	dir := b.TempDir()
@@ -213,16 +212,18 @@ http { access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; f
 	require.NoError(b, cmd.Start())
 	b.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); _ = cmd.Wait() })
 	n := &benchNginx{port: uint16(free.Addr().(*net.TCPAddr).Port)}
-	require.Eventually(b, func() bool {
+	dial := func() (net.Conn, error) {
 		if withTLS {
-			n.conn, err = tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
-		} else {
-			n.conn, err = net.Dial("tcp", address)
+			return tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
 		}
-		return err == nil
-	}, 10*time.Second, 10*time.Millisecond)
-	b.Cleanup(func() { _ = n.conn.Close() })
-	n.reader = bufio.NewReader(n.conn)
+		return net.Dial("tcp", address)
+	}
+	for range 8 {
+		var conn net.Conn
+		require.Eventually(b, func() bool { conn, err = dial(); return err == nil }, 10*time.Second, 10*time.Millisecond)
+		b.Cleanup(func() { _ = conn.Close() })
+		n.clients = append(n.clients, &benchClient{conn, bufio.NewReader(conn)})
+	}
 	n.pids = append(n.pids, uint32(cmd.Process.Pid))
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", cmd.Process.Pid, cmd.Process.Pid))
 	require.NoError(b, err)
@@ -234,16 +235,44 @@ http { access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; f
 	return n
 }
 
-func (n *benchNginx) ask(b *testing.B, count int) {
+func (n *benchNginx) ask(b testing.TB, count int) {
 	b.Helper()
-	for range count {
-		_, err := io.WriteString(n.conn, request)
-		require.NoError(b, err)
-		answer, err := http.ReadResponse(n.reader, nil)
-		require.NoError(b, err)
-		_, err = io.Copy(io.Discard, answer.Body)
-		require.NoError(b, err)
+	require.NoError(b, n.clients[0].ask(count))
+}
+
+// flood asks over all connections at once, so that nginx never waits: what it costs a processor to fall asleep and to wake would
+// hide what is measured.
+func (n *benchNginx) flood(b testing.TB, count int) {
+	b.Helper()
+	errs := make(chan error, len(n.clients))
+	for _, c := range n.clients {
+		go func() { errs <- c.ask(count / len(n.clients)) }()
 	}
+	for range n.clients {
+		require.NoError(b, <-errs)
+	}
+}
+
+// benchClient is a kept connection.
+type benchClient struct {
+	conn   net.Conn
+	reader *bufio.Reader
+}
+
+func (c *benchClient) ask(count int) error {
+	for range count {
+		if _, err := io.WriteString(c.conn, request); err != nil {
+			return err
+		}
+		answer, err := http.ReadResponse(c.reader, nil)
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cpu is the time that nginx ran, in nanoseconds: what programs of ours do in its calls is in it.

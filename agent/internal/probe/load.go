@@ -3,7 +3,6 @@ package probe
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -174,13 +173,7 @@ func (l *loaded) target(targets []Target) error {
 			ports[port] = 1
 		}
 	}
-	gone, err := replace(l.objects.Targets, processes)
-	for _, pid := range gone {
-		// What was counted of it is no longer asked for.
-		_ = l.objects.Usages.Delete(pid)
-	}
-	_, portsErr := replace(l.objects.Ports, ports)
-	return errors.Join(err, portsErr)
+	return errors.Join(replace(l.objects.Targets, processes), replace(l.objects.Ports, ports), prune[uint32, usage](l.objects.Usages, processes))
 }
 
 // mark adds flags to a target; it is no error if it is none any more.
@@ -204,33 +197,40 @@ func (l *loaded) drop(pid uint32) error {
 }
 
 // replace makes a map hold these keys. The values of those that it has already stay.
-func replace[K uint16 | uint32](m *ebpf.Map, want map[K]uint8) (gone []K, err error) {
+func replace[K uint16 | uint32](m *ebpf.Map, want map[K]uint8) error {
+	if err := prune[K, uint8](m, want); err != nil {
+		return err
+	}
+	for key, value := range want {
+		if err := m.Update(key, value, ebpf.UpdateNoExist); err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
+			return fmt.Errorf("changing BPF map %s: %w", m, err)
+		}
+	}
+	return nil
+}
+
+// prune leaves these keys in a map.
+func prune[K uint16 | uint32, V any](m *ebpf.Map, want map[K]uint8) error {
 	var (
 		key   K
-		value uint8
+		value V
+		gone  []K
 	)
-	want = maps.Clone(want)
 	entries := m.Iterate()
 	for entries.Next(&key, &value) {
 		if _, ok := want[key]; !ok {
 			gone = append(gone, key)
 		}
-		delete(want, key)
 	}
 	if err := entries.Err(); err != nil {
-		return nil, fmt.Errorf("reading BPF map %s: %w", m, err)
+		return fmt.Errorf("reading BPF map %s: %w", m, err)
 	}
 	for _, key := range gone {
 		if err := m.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return gone, fmt.Errorf("changing BPF map %s: %w", m, err)
+			return fmt.Errorf("changing BPF map %s: %w", m, err)
 		}
 	}
-	for key, value := range want {
-		if err := m.Put(key, value); err != nil {
-			return gone, fmt.Errorf("changing BPF map %s: %w", m, err)
-		}
-	}
-	return gone, nil
+	return nil
 }
 
 // stats adds the counters of this load to `sum`.
@@ -253,9 +253,12 @@ func (l *loaded) stats(sum Stats) Stats {
 	return sum
 }
 
+// usage is struct usage of bpf/capture/events.h.
+type usage struct{ Undecrypted, Moved, Called uint64 }
+
 // usage reads what is counted of one process.
 func (l *loaded) usage(pid uint32) Usage {
-	var raw struct{ Undecrypted, Moved, Called uint64 }
+	var raw usage
 	if l.objects.Usages.Lookup(pid, &raw) != nil {
 		return Usage{}
 	}

@@ -20,6 +20,8 @@ type Stats struct {
 	TLSMismatches, TLSUnplacedBytes uint64
 	// CipherBytes were seen on sockets and not copied.
 	CipherBytes uint64
+	// TLSCallsFull are calls into TLS libraries by more threads than there is room for: what they moved is not known.
+	TLSCallsFull uint64
 	// ThreadsFullBytes were moved by more threads at once than there is room to work for.
 	ThreadsFullBytes uint64
 	// Missed runs: the kernel skips a program that a preempted thread is in the middle of on the same processor. Most are calls
@@ -34,7 +36,7 @@ func (s *Stats) counters() []*uint64 {
 	return []*uint64{
 		&s.Events, &s.Bytes, &s.RingFull, &s.RingFullBytes, &s.TruncatedBytes, &s.FaultBytes, &s.SizeOnlyBytes,
 		&s.ClientLegBytes, &s.ConnectionsFull, &s.CompatCalls, &s.SegmentsBytes, &s.TLSMismatches, &s.TLSUnplacedBytes, &s.CipherBytes,
-		&s.ThreadsFullBytes,
+		&s.ThreadsFullBytes, &s.TLSCallsFull,
 	}
 }
 

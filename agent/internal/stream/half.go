@@ -149,6 +149,8 @@ func reason(f probe.Flags) trafficv1.GapReason {
 		return trafficv1.GapReason_GAP_REASON_SENDFILE
 	case f&probe.FlagFault != 0:
 		return trafficv1.GapReason_GAP_REASON_FAULT
+	case f&probe.FlagShed != 0:
+		return trafficv1.GapReason_GAP_REASON_SHED
 	default:
 		return trafficv1.GapReason_GAP_REASON_BUDGET
 	}

@@ -279,6 +279,21 @@ func TestOrder(t *testing.T) {
 	})
 }
 
+// What is left out because the agent has to save says so.
+func TestShed(t *testing.T) {
+	t.Parallel()
+	for flags, want := range map[probe.Flags]trafficv1.GapReason{
+		probe.FlagTruncated:                  trafficv1.GapReason_GAP_REASON_BUDGET,
+		probe.FlagTruncated | probe.FlagShed: trafficv1.GapReason_GAP_REASON_SHED,
+	} {
+		r := newRig()
+		r.in("POST /1 HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc")
+		r.table.Handle(r.event(probe.In, "", 7, flags))
+		r.answer(ok)
+		require.Equal(t, want, r.out[0].GetGaps()[0].GetReason())
+	}
+}
+
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	r := newRig(func(c *Config) { c.MaxPipelined = 3 })

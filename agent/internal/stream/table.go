@@ -246,4 +246,5 @@ func (t *Table) lost(place, why string, n int64) { t.losses.Add(place, why, n) }
 var gapWords = map[trafficv1.GapReason]string{
 	trafficv1.GapReason_GAP_REASON_BUDGET: "budget", trafficv1.GapReason_GAP_REASON_RING_FULL: "ring_full",
 	trafficv1.GapReason_GAP_REASON_SENDFILE: "sendfile", trafficv1.GapReason_GAP_REASON_FAULT: "fault",
+	trafficv1.GapReason_GAP_REASON_SHED: "shed",
 }
