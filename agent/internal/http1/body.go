@@ -98,6 +98,9 @@ func (r *bodyReader) chunks(m *message, l *lines, data []byte, limits *Limits) (
 				m.anomaly(trafficv1.Anomaly_ANOMALY_BARE_LF)
 			}
 			m.trailer(line, limits.HeadKept)
+		case r.chunk == chunkEnd && len(line) > 0:
+			// Whatever its ending, which need not have come yet.
+			return r.broken(m, data)
 		case bareLF:
 			// Servers differ: the line ends here, or goes on until a CRLF, or is refused.
 			m.anomaly(trafficv1.Anomaly_ANOMALY_BARE_LF)
@@ -111,8 +114,6 @@ func (r *bodyReader) chunks(m *message, l *lines, data []byte, limits *Limits) (
 			if size == 0 {
 				r.chunk = chunkTrailers
 			}
-		case len(line) > 0:
-			return r.broken(m, data)
 		default:
 			r.chunk = chunkSize
 		}
