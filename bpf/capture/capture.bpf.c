@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Sockets, at the exit of system calls and without kprobes, or on request at the exit of functions (functions.h).
+/* Sockets, without kprobes: where the kernel tells what they moved (sockets.h); before 6.5 at the exit of system calls, as here;
+ * or on request at the exit of functions (functions.h).
  *
- * One program sees every system call's exit and leaves at once unless its number and its process are of interest. At
+ * Here one program sees every system call's exit and leaves at once unless its number and its process are of interest. At
  * exit the registers still hold the arguments, and the result says what was really moved, so nothing is kept between
  * entry and exit. The socket is found from the descriptor through the task's file table: no knowledge of accept or
  * connect is needed, so a connection older than the agent is as good as a new one. */
@@ -15,6 +16,7 @@
 #include "process.h"
 #include "calls.h"
 #include "functions.h"
+#include "sockets.h"
 #include "openssl.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -41,14 +43,25 @@ int BPF_PROG(sl_sys_exit, struct pt_regs *regs, long ret)
 		return 0;
 	if (*target & TARGET_TLS && expected(regs->di, ret))
 		return 0;
-	w = work();
+	w = work(0);
 	if (w && describe(&w->call, nr, regs, ret))
 		plain(w, tgid, *target);
 	return 0;
 }
 
-/* The process's side of a connection is done when it has sent its FIN, or the connection is gone altogether. The entry
- * stays until then, so that bytes still read from a connection that is closing are not taken for a new one. */
+/* A mirrored process begins to listen: what comes in on that port is for it. */
+static __always_inline void listens(struct sock *sk)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	u16 port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	u8 yes = 1;
+
+	if (port && bpf_map_lookup_elem(&targets, &tgid))
+		bpf_map_update_elem(&ports, &port, &yes, BPF_NOEXIST);
+}
+
+/* The process's side of a connection is done when it has sent its FIN, or the connection is gone altogether. The entry stays
+ * as long as the socket, since bytes that came before may be read even then, and are not those of a new connection. */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(sl_set_state, struct sock *sk, int oldstate, int newstate)
 {
@@ -56,6 +69,8 @@ int BPF_PROG(sl_set_state, struct sock *sk, int oldstate, int newstate)
 	u64 key = (u64)sk;
 	struct conn *conn;
 
+	if (newstate == TCP_LISTEN)
+		listens(sk);
 	if (newstate != TCP_CLOSE && newstate != TCP_FIN_WAIT1 && newstate != TCP_LAST_ACK && newstate != TCP_CLOSING)
 		return 0;
 	conn = bpf_map_lookup_elem(&conns, &key);
@@ -64,11 +79,19 @@ int BPF_PROG(sl_set_state, struct sock *sk, int oldstate, int newstate)
 	if (!conn->closed) {
 		conn->closed = 1;
 		if (conn->seen)
-			closing(key, conn, BPF_CORE_READ(tcp, copied_seq), BPF_CORE_READ(tcp, write_seq), 0);
+			closing(key, conn, read_to(sk), BPF_CORE_READ(tcp, write_seq), 0);
 		if (conn->seen_plain)
-			closing(key, conn, conn->plain[DIR_IN], conn->plain[DIR_OUT], FLAG_TLS);
+			closing(key, conn, conn->next[DIR_IN], conn->next[DIR_OUT], FLAG_TLS);
 	}
-	if (newstate == TCP_CLOSE)
-		bpf_map_delete_elem(&conns, &key);
+	return 0;
+}
+
+/* The socket's address may be another one's from now on. */
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(sl_destroy, struct sock *sk)
+{
+	u64 key = (u64)sk;
+
+	bpf_map_delete_elem(&conns, &key);
 	return 0;
 }

@@ -41,8 +41,8 @@ struct cursor {
 	u8 kernel; /* as in struct call */
 };
 
-/* What a program works with between two records. Tracepoints are not interrupted by one another, so one for each
- * processor will do. */
+/* What a program works with between two records. A tracepoint's program does not run twice at a time on a processor, so one
+ * for each will do. */
 struct work {
 	struct call call;
 	struct cursor cursor;
@@ -50,15 +50,14 @@ struct work {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2);
 	__type(key, u32);
 	__type(value, struct work);
 } works SEC(".maps");
 
-static __always_inline struct work *work(void)
+static __always_inline struct work *work(u32 of)
 {
-	u32 zero = 0;
-	struct work *w = bpf_map_lookup_elem(&works, &zero);
+	struct work *w = bpf_map_lookup_elem(&works, &of);
 
 	if (w)
 		__builtin_memset(w, 0, sizeof(*w));
@@ -290,6 +289,26 @@ static __noinline int size(struct cursor *c, struct conn *conn)
 	return 0;
 }
 
+/* unseen tells of the bytes before these that no program saw. */
+static __noinline int unseen(struct cursor *c, struct conn *conn, u8 target)
+{
+	u32 seq = c->seq, todo = c->todo, next = conn->next[c->dir & 1];
+	u16 flags = c->flags;
+
+	c->seq = next;
+	c->todo = seq - next;
+	/* Numbers go back where two threads move bytes at the same time. */
+	if (c->todo < 1u << 31) {
+		c->flags = FLAG_SIZE_ONLY | FLAG_UNSEEN | (target & TARGET_URING ? FLAG_URING : 0);
+		count(COUNT_UNSEEN_BYTES, c->todo);
+		size(c, conn);
+	}
+	c->seq = seq;
+	c->todo = todo;
+	c->flags = flags;
+	return 0;
+}
+
 /* advance makes one record, or goes to the next buffer. 0: there is nothing more to do. */
 static __always_inline int advance(struct cursor *c, struct conn *conn)
 {
@@ -384,19 +403,40 @@ static __always_inline void copy(struct cursor *c, struct conn *conn, enum whose
 	size(c, conn);
 }
 
+/* rest tells of the last bytes of a direction, if no program saw them. */
+static __always_inline void rest(struct cursor *c, struct conn *conn, u8 dir, u32 end, u8 target)
+{
+	u32 left = end - conn->next[dir & 1];
+
+	c->dir = dir;
+	c->seq = end;
+	if (left)
+		unseen(c, conn, target);
+}
+
 /* closing tells that the process's side is done, and where both directions ended. */
 static __always_inline void closing(u64 sock, struct conn *conn, u32 in, u32 out, u16 flags)
 {
-	struct cursor c = { .sock = sock, .flags = FLAG_CLOSE | flags, .seq = in, .dir = DIR_IN, .mono = bpf_ktime_get_ns() };
-	struct event *e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	u8 *target = bpf_map_lookup_elem(&targets, &tgid);
+	struct cursor c = { .sock = sock, .mono = bpf_ktime_get_ns(), .wake = wakeup() };
+	struct event *e;
 
+	if (!(flags & FLAG_TLS) && !conn->tls) {
+		rest(&c, conn, DIR_IN, in, target ? *target : 0);
+		rest(&c, conn, DIR_OUT, out, target ? *target : 0);
+	}
+	e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
 	if (!e) {
 		count(COUNT_RING_FULL, 1);
 		return;
 	}
+	c.flags = FLAG_CLOSE | flags;
+	c.seq = in;
+	c.dir = DIR_IN;
 	header(e, &c, conn, 0, 0, 0);
 	e->other = out;
-	bpf_ringbuf_submit(e, wakeup());
+	bpf_ringbuf_submit(e, c.wake);
 	count(COUNT_EVENTS, 1);
 }
 

@@ -18,6 +18,8 @@ enum flags {
 	FLAG_TLS = 128,     /* plaintext of a TLS session: `seq` numbers the plaintext */
 	FLAG_NOTICE = 256,  /* news of a process, not of a connection: `dir` is an enum notice */
 	FLAG_SHED = 512,    /* truncated, and budgets are below what was asked for */
+	FLAG_UNSEEN = 1024, /* with FLAG_SIZE_ONLY: moved by a way that no program follows, and found out by the numbers */
+	FLAG_URING = 2048,  /* with FLAG_UNSEEN: by io_uring, as far as is known */
 };
 
 enum notice {
@@ -69,6 +71,7 @@ enum counter {
 	COUNT_CIPHER_BYTES,   /* ciphertext: not copied */
 	COUNT_THREADS_FULL_BYTES, /* moved by more threads than there is room to work for */
 	COUNT_TLS_CALLS_FULL, /* calls into TLS libraries by more threads than there is room for */
+	COUNT_UNSEEN_BYTES,   /* moved by a way that no program follows */
 	COUNTERS,
 };
 

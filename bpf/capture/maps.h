@@ -13,7 +13,7 @@ struct conn {
 	u64 ssl;       /* the TLS session whose plaintext flows on it */
 	u64 cipher;    /* bytes dropped as ciphertext before any plaintext came */
 	u32 run_bytes; /* copied since the direction last changed */
-	u32 plain[2];  /* number of the next byte of plaintext, by direction */
+	u32 next[2];   /* number of the next byte, by direction: of the plaintext where a session has begun */
 	u32 lost[2];   /* bytes that found no room in the ring, by direction */
 	u32 netns;
 	u16 lport;

@@ -188,6 +188,9 @@ static __always_inline void on_socket(struct work *w, struct sock *sk, u32 tgid,
 		c->seq = GET(struct tcp_sock, tcp, copied_seq) - call->len;
 	else
 		c->seq = GET(struct tcp_sock, tcp, write_seq) - call->len;
+	if (c->seq != conn->next[call->dir & 1])
+		unseen(c, conn, target);
+	conn->next[call->dir & 1] = c->seq + call->len;
 	if (call->size_only) {
 		c->flags = FLAG_SIZE_ONLY;
 		count(COUNT_SIZE_ONLY_BYTES, call->len);

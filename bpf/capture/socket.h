@@ -91,7 +91,25 @@ static __always_inline int first_sent(struct sock *sk, u32 len)
 	return 0;
 }
 
-/* lookup finds the connection, or begins it. */
+/* read_to is the number behind the last byte that was received: a FIN that was taken note of counts as one more. */
+static __always_inline u32 read_to(struct sock *sk)
+{
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+	u32 at = BPF_CORE_READ(tcp, copied_seq);
+
+	return BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN && at == BPF_CORE_READ(tcp, rcv_nxt) ? at - 1 : at;
+}
+
+/* numbers sets what comes next. */
+static __always_inline void numbers(struct conn *conn, struct sock *sk)
+{
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+
+	conn->next[DIR_IN] = BPF_CORE_READ(tcp, copied_seq);
+	conn->next[DIR_OUT] = BPF_CORE_READ(tcp, write_seq);
+}
+
+/* lookup finds the connection, or begins it with these bytes. */
 static __always_inline struct conn *lookup(struct sock *sk, u8 dir, u32 len)
 {
 	u64 key = (u64)sk;
@@ -103,9 +121,11 @@ static __always_inline struct conn *lookup(struct sock *sk, u8 dir, u32 len)
 	fresh.start = bpf_ktime_get_ns();
 	fresh.last_dir = !dir;
 	addresses(&fresh, sk);
+	numbers(&fresh, sk);
+	fresh.next[dir & 1] -= len;
 	if (dir == DIR_IN)
 		fresh.from_start = first_byte(sk, len);
-	else if (functions)
+	else
 		fresh.from_start = first_sent(sk, len);
 	if (bpf_map_lookup_elem(&ports, &fresh.lport))
 		fresh.role = ROLE_SERVER;
@@ -130,6 +150,7 @@ static __always_inline void accepted(int fd)
 	fresh.last_dir = DIR_OUT;
 	fresh.from_start = 1;
 	addresses(&fresh, sk);
+	numbers(&fresh, sk);
 	if (bpf_map_update_elem(&conns, &key, &fresh, BPF_ANY))
 		count(COUNT_CONNECTIONS_FULL, 1);
 }

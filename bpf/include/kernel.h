@@ -40,10 +40,16 @@ enum {
 #define IPPROTO_TCP 6
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
+#define PROT_WRITE 0x2
 #define PROT_EXEC 0x4
+#define MAP_PRIVATE 0x2
+#define RCV_SHUTDOWN 1
 #define MSG_PEEK 0x2
 #define MSG_TRUNC 0x20
 #define MSG_ERRQUEUE 0x2000
+#define ENOSYS 38
+#define PF_IO_WORKER 0x10 /* it works for io_uring */
+#define PF_KTHREAD 0x200000
 #define TS_COMPAT 0x2 /* the system call came from 32-bit code: other numbers */
 
 enum tcp_state {
@@ -51,6 +57,7 @@ enum tcp_state {
 	TCP_FIN_WAIT1 = 4,
 	TCP_CLOSE = 7,
 	TCP_LAST_ACK = 9,
+	TCP_LISTEN = 10,
 	TCP_CLOSING = 11,
 };
 
@@ -85,6 +92,7 @@ struct files_struct {
 
 struct task_struct {
 	struct thread_info thread_info;
+	unsigned int flags;
 	struct files_struct *files;
 	int pid;
 	int tgid;
@@ -122,6 +130,7 @@ struct sock_common {
 struct sock {
 	struct sock_common __sk_common;
 	u16 sk_protocol;
+	u8 sk_shutdown;
 };
 
 struct socket {

@@ -156,13 +156,11 @@ static __always_inline struct conn *session(struct tls_call *in, u32 tgid, u64 t
  * agent's lives, so that no two requests of a connection have the same. */
 static __always_inline void began(u64 sock, struct conn *conn, u32 tgid)
 {
-	struct tcp_sock *tcp = (struct tcp_sock *)sock;
 	struct usage *usage = usage_of(tgid);
 
 	conn->tls = 1;
 	conn->seen_plain = 1;
-	conn->plain[DIR_IN] = BPF_CORE_READ(tcp, copied_seq);
-	conn->plain[DIR_OUT] = BPF_CORE_READ(tcp, write_seq);
+	numbers(conn, (struct sock *)sock);
 	/* It was the handshake. Of a connection that is older than the probes it may also be a request, read by a call that
 	 * the thread was in when they came. */
 	if (usage && conn->hooked)
@@ -206,8 +204,8 @@ static __always_inline void tls_moved(struct tls_call *in, u32 tgid, u64 thread,
 	c->flags = FLAG_TLS;
 	c->src = in->buf;
 	c->todo = c->msg_left = c->left = moved;
-	c->seq = conn->plain[dir];
-	conn->plain[dir] += moved;
+	c->seq = conn->next[dir];
+	conn->next[dir] += moved;
 	copy(c, conn, OF_TLS, thread);
 }
 

@@ -12,10 +12,12 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-// Backends: where the bytes of sockets are taken. Both give the same events.
+// Backends: where the bytes of sockets are taken. All give the same events.
 const (
-	// BackendAuto is functions where they can be used, and else calls.
+	// BackendAuto is sockets where the kernel has what they need, and else calls.
 	BackendAuto = "auto"
+	// BackendSockets is where the kernel tells what its socket layer moved: calls that move none pay nothing.
+	BackendSockets = "sockets"
 	// BackendCalls is the exit of system calls: all of the host's pass by the program.
 	BackendCalls = "calls"
 	// BackendFunctions is the exit of the kernel's functions that move sockets' bytes. What io_uring moves is seen too.
@@ -25,6 +27,9 @@ const (
 // socketPrograms are the programs that only one backend has. Of optional ones, each function is looked for by name: those that a
 // kernel lacks have nothing to see there.
 var socketPrograms = map[string]struct{ required, optional map[string]string }{
+	BackendSockets: {required: map[string]string{
+		"sl_socket_sent": "", "sl_socket_received": "", "sl_area": "",
+	}},
 	BackendCalls: {required: map[string]string{"sl_sys_exit": ""}},
 	BackendFunctions: {
 		// Of both families, or bytes would pass unseen.
@@ -37,10 +42,10 @@ var socketPrograms = map[string]struct{ required, optional map[string]string }{
 
 func checkBackend(name string) error {
 	switch name {
-	case "", BackendAuto, BackendCalls, BackendFunctions:
+	case "", BackendAuto, BackendSockets, BackendCalls, BackendFunctions:
 		return nil
 	}
-	return fmt.Errorf("capture backend %q: want %s, %s or %s", name, BackendAuto, BackendCalls, BackendFunctions)
+	return fmt.Errorf("capture backend %q: want %s, %s, %s or %s", name, BackendAuto, BackendSockets, BackendCalls, BackendFunctions)
 }
 
 // choose gives the backend for what a configuration asks for.
@@ -48,13 +53,31 @@ func choose(want string) (string, error) {
 	if err := checkBackend(want); err != nil {
 		return "", err
 	}
-	if want == BackendCalls || want == BackendFunctions {
+	switch {
+	case want == BackendSockets && !hasSockets():
+		return "", errors.New("capture backend sockets: this kernel does not tell what its sockets move (Linux 6.5 does): use auto or calls")
+	case want != "" && want != BackendAuto:
 		return want, nil
-	}
-	if tryFunctions() == nil {
-		return BackendFunctions, nil
+	case hasSockets():
+		return BackendSockets, nil
 	}
 	return BackendCalls, nil
+}
+
+// hasSockets tells whether that backend can be used. What sendfile and splice send is told of by the function named here only.
+var hasSockets = sync.OnceValue(func() bool {
+	return modern() && hasTracepoint("sock_send_length") && hasTracepoint("sock_recv_length") && hasTracepoint("vm_unmapped_area") &&
+		hasFunction("splice_to_socket")
+})
+
+// hasTracepoint tells whether the running kernel has it, with arguments that BPF may read.
+func hasTracepoint(name string) bool {
+	kernel, err := btf.LoadKernelSpec()
+	if err != nil {
+		return false
+	}
+	var typedef *btf.Typedef
+	return kernel.TypeByName("btf_trace_"+name, &typedef) == nil
 }
 
 // tryFunctions loads and attaches the programs of that backend once, with nothing to mirror: what counts is whether that works,
@@ -117,8 +140,11 @@ func (p *Probe) Backend() string {
 
 // where says it in words.
 func (l *loaded) where() string {
-	if l.backend == BackendFunctions {
-		return "functions (fexit)"
+	switch l.backend {
+	case BackendSockets:
+		return "where the kernel tells what its sockets moved (tp_btf)"
+	case BackendFunctions:
+		return "at the exit of functions (fexit)"
 	}
-	return "system calls (tp_btf)"
+	return "at the exit of system calls (tp_btf)"
 }

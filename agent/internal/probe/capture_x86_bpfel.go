@@ -29,6 +29,7 @@ const (
 	captureMapTargets        = "targets"
 	captureMapUsages         = "usages"
 	captureMapWorks          = "works"
+	captureProgSlDestroy     = "sl_destroy"
 	captureProgSlExec        = "sl_exec"
 	captureProgSlExit        = "sl_exit"
 	captureProgSlFork        = "sl_fork"
@@ -95,6 +96,7 @@ type captureSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type captureProgramSpecs struct {
+	SlDestroy     *ebpf.ProgramSpec `ebpf:"sl_destroy"`
 	SlExec        *ebpf.ProgramSpec `ebpf:"sl_exec"`
 	SlExit        *ebpf.ProgramSpec `ebpf:"sl_exit"`
 	SlFork        *ebpf.ProgramSpec `ebpf:"sl_fork"`
@@ -208,6 +210,7 @@ type captureVariables struct {
 //
 // It can be passed to loadCaptureObjects or ebpf.CollectionSpec.LoadAndAssign.
 type capturePrograms struct {
+	SlDestroy     *ebpf.Program `ebpf:"sl_destroy"`
 	SlExec        *ebpf.Program `ebpf:"sl_exec"`
 	SlExit        *ebpf.Program `ebpf:"sl_exit"`
 	SlFork        *ebpf.Program `ebpf:"sl_fork"`
@@ -233,6 +236,7 @@ type capturePrograms struct {
 
 func (p *capturePrograms) Close() error {
 	return _CaptureClose(
+		p.SlDestroy,
 		p.SlExec,
 		p.SlExit,
 		p.SlFork,

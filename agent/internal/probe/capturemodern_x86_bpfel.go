@@ -16,41 +16,46 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	captureModernMapAsleep         = "asleep"
-	captureModernMapConns          = "conns"
-	captureModernMapCounters       = "counters"
-	captureModernMapInTls          = "in_tls"
-	captureModernMapLastReceived   = "last_received"
-	captureModernMapMoving         = "moving"
-	captureModernMapPorts          = "ports"
-	captureModernMapRing           = "ring"
-	captureModernMapSessions       = "sessions"
-	captureModernMapSettings       = "settings"
-	captureModernMapTargets        = "targets"
-	captureModernMapUsages         = "usages"
-	captureModernMapWorks          = "works"
-	captureModernProgSlExec        = "sl_exec"
-	captureModernProgSlExit        = "sl_exit"
-	captureModernProgSlFork        = "sl_fork"
-	captureModernProgSlMmap        = "sl_mmap"
-	captureModernProgSlReceived    = "sl_received"
-	captureModernProgSlRecvmsg     = "sl_recvmsg"
-	captureModernProgSlRecvmsg6    = "sl_recvmsg6"
-	captureModernProgSlSendmsg     = "sl_sendmsg"
-	captureModernProgSlSendmsg6    = "sl_sendmsg6"
-	captureModernProgSlSendpage    = "sl_sendpage"
-	captureModernProgSlSent        = "sl_sent"
-	captureModernProgSlSetState    = "sl_set_state"
-	captureModernProgSlSpliceRead  = "sl_splice_read"
-	captureModernProgSlSysExit     = "sl_sys_exit"
-	captureModernProgSlTlsForget   = "sl_tls_forget"
-	captureModernProgSlTlsRead     = "sl_tls_read"
-	captureModernProgSlTlsReadEx   = "sl_tls_read_ex"
-	captureModernProgSlTlsReturn   = "sl_tls_return"
-	captureModernProgSlTlsWrite    = "sl_tls_write"
-	captureModernProgSlTlsWriteEx  = "sl_tls_write_ex"
-	captureModernProgSlTlsWriteEx2 = "sl_tls_write_ex2"
-	captureModernVarFunctions      = "functions"
+	captureModernMapAsleep            = "asleep"
+	captureModernMapConns             = "conns"
+	captureModernMapCounters          = "counters"
+	captureModernMapInTls             = "in_tls"
+	captureModernMapLastReceived      = "last_received"
+	captureModernMapMessages          = "messages"
+	captureModernMapMoving            = "moving"
+	captureModernMapPorts             = "ports"
+	captureModernMapRing              = "ring"
+	captureModernMapSessions          = "sessions"
+	captureModernMapSettings          = "settings"
+	captureModernMapTargets           = "targets"
+	captureModernMapUsages            = "usages"
+	captureModernMapWorks             = "works"
+	captureModernProgSlArea           = "sl_area"
+	captureModernProgSlDestroy        = "sl_destroy"
+	captureModernProgSlExec           = "sl_exec"
+	captureModernProgSlExit           = "sl_exit"
+	captureModernProgSlFork           = "sl_fork"
+	captureModernProgSlMmap           = "sl_mmap"
+	captureModernProgSlReceived       = "sl_received"
+	captureModernProgSlRecvmsg        = "sl_recvmsg"
+	captureModernProgSlRecvmsg6       = "sl_recvmsg6"
+	captureModernProgSlSendmsg        = "sl_sendmsg"
+	captureModernProgSlSendmsg6       = "sl_sendmsg6"
+	captureModernProgSlSendpage       = "sl_sendpage"
+	captureModernProgSlSent           = "sl_sent"
+	captureModernProgSlSetState       = "sl_set_state"
+	captureModernProgSlSocketReceived = "sl_socket_received"
+	captureModernProgSlSocketSent     = "sl_socket_sent"
+	captureModernProgSlSpliceRead     = "sl_splice_read"
+	captureModernProgSlSysExit        = "sl_sys_exit"
+	captureModernProgSlTlsForget      = "sl_tls_forget"
+	captureModernProgSlTlsRead        = "sl_tls_read"
+	captureModernProgSlTlsReadEx      = "sl_tls_read_ex"
+	captureModernProgSlTlsReturn      = "sl_tls_return"
+	captureModernProgSlTlsWrite       = "sl_tls_write"
+	captureModernProgSlTlsWriteEx     = "sl_tls_write_ex"
+	captureModernProgSlTlsWriteEx2    = "sl_tls_write_ex2"
+	captureModernVarFunctions         = "functions"
 )
 
 // loadCaptureModern returns the embedded CollectionSpec for captureModern.
@@ -95,27 +100,31 @@ type captureModernSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type captureModernProgramSpecs struct {
-	SlExec        *ebpf.ProgramSpec `ebpf:"sl_exec"`
-	SlExit        *ebpf.ProgramSpec `ebpf:"sl_exit"`
-	SlFork        *ebpf.ProgramSpec `ebpf:"sl_fork"`
-	SlMmap        *ebpf.ProgramSpec `ebpf:"sl_mmap"`
-	SlReceived    *ebpf.ProgramSpec `ebpf:"sl_received"`
-	SlRecvmsg     *ebpf.ProgramSpec `ebpf:"sl_recvmsg"`
-	SlRecvmsg6    *ebpf.ProgramSpec `ebpf:"sl_recvmsg6"`
-	SlSendmsg     *ebpf.ProgramSpec `ebpf:"sl_sendmsg"`
-	SlSendmsg6    *ebpf.ProgramSpec `ebpf:"sl_sendmsg6"`
-	SlSendpage    *ebpf.ProgramSpec `ebpf:"sl_sendpage"`
-	SlSent        *ebpf.ProgramSpec `ebpf:"sl_sent"`
-	SlSetState    *ebpf.ProgramSpec `ebpf:"sl_set_state"`
-	SlSpliceRead  *ebpf.ProgramSpec `ebpf:"sl_splice_read"`
-	SlSysExit     *ebpf.ProgramSpec `ebpf:"sl_sys_exit"`
-	SlTlsForget   *ebpf.ProgramSpec `ebpf:"sl_tls_forget"`
-	SlTlsRead     *ebpf.ProgramSpec `ebpf:"sl_tls_read"`
-	SlTlsReadEx   *ebpf.ProgramSpec `ebpf:"sl_tls_read_ex"`
-	SlTlsReturn   *ebpf.ProgramSpec `ebpf:"sl_tls_return"`
-	SlTlsWrite    *ebpf.ProgramSpec `ebpf:"sl_tls_write"`
-	SlTlsWriteEx  *ebpf.ProgramSpec `ebpf:"sl_tls_write_ex"`
-	SlTlsWriteEx2 *ebpf.ProgramSpec `ebpf:"sl_tls_write_ex2"`
+	SlArea           *ebpf.ProgramSpec `ebpf:"sl_area"`
+	SlDestroy        *ebpf.ProgramSpec `ebpf:"sl_destroy"`
+	SlExec           *ebpf.ProgramSpec `ebpf:"sl_exec"`
+	SlExit           *ebpf.ProgramSpec `ebpf:"sl_exit"`
+	SlFork           *ebpf.ProgramSpec `ebpf:"sl_fork"`
+	SlMmap           *ebpf.ProgramSpec `ebpf:"sl_mmap"`
+	SlReceived       *ebpf.ProgramSpec `ebpf:"sl_received"`
+	SlRecvmsg        *ebpf.ProgramSpec `ebpf:"sl_recvmsg"`
+	SlRecvmsg6       *ebpf.ProgramSpec `ebpf:"sl_recvmsg6"`
+	SlSendmsg        *ebpf.ProgramSpec `ebpf:"sl_sendmsg"`
+	SlSendmsg6       *ebpf.ProgramSpec `ebpf:"sl_sendmsg6"`
+	SlSendpage       *ebpf.ProgramSpec `ebpf:"sl_sendpage"`
+	SlSent           *ebpf.ProgramSpec `ebpf:"sl_sent"`
+	SlSetState       *ebpf.ProgramSpec `ebpf:"sl_set_state"`
+	SlSocketReceived *ebpf.ProgramSpec `ebpf:"sl_socket_received"`
+	SlSocketSent     *ebpf.ProgramSpec `ebpf:"sl_socket_sent"`
+	SlSpliceRead     *ebpf.ProgramSpec `ebpf:"sl_splice_read"`
+	SlSysExit        *ebpf.ProgramSpec `ebpf:"sl_sys_exit"`
+	SlTlsForget      *ebpf.ProgramSpec `ebpf:"sl_tls_forget"`
+	SlTlsRead        *ebpf.ProgramSpec `ebpf:"sl_tls_read"`
+	SlTlsReadEx      *ebpf.ProgramSpec `ebpf:"sl_tls_read_ex"`
+	SlTlsReturn      *ebpf.ProgramSpec `ebpf:"sl_tls_return"`
+	SlTlsWrite       *ebpf.ProgramSpec `ebpf:"sl_tls_write"`
+	SlTlsWriteEx     *ebpf.ProgramSpec `ebpf:"sl_tls_write_ex"`
+	SlTlsWriteEx2    *ebpf.ProgramSpec `ebpf:"sl_tls_write_ex2"`
 }
 
 // captureModernMapSpecs contains maps before they are loaded into the kernel.
@@ -127,6 +136,7 @@ type captureModernMapSpecs struct {
 	Counters     *ebpf.MapSpec `ebpf:"counters"`
 	InTls        *ebpf.MapSpec `ebpf:"in_tls"`
 	LastReceived *ebpf.MapSpec `ebpf:"last_received"`
+	Messages     *ebpf.MapSpec `ebpf:"messages"`
 	Moving       *ebpf.MapSpec `ebpf:"moving"`
 	Ports        *ebpf.MapSpec `ebpf:"ports"`
 	Ring         *ebpf.MapSpec `ebpf:"ring"`
@@ -169,6 +179,7 @@ type captureModernMaps struct {
 	Counters     *ebpf.Map `ebpf:"counters"`
 	InTls        *ebpf.Map `ebpf:"in_tls"`
 	LastReceived *ebpf.Map `ebpf:"last_received"`
+	Messages     *ebpf.Map `ebpf:"messages"`
 	Moving       *ebpf.Map `ebpf:"moving"`
 	Ports        *ebpf.Map `ebpf:"ports"`
 	Ring         *ebpf.Map `ebpf:"ring"`
@@ -186,6 +197,7 @@ func (m *captureModernMaps) Close() error {
 		m.Counters,
 		m.InTls,
 		m.LastReceived,
+		m.Messages,
 		m.Moving,
 		m.Ports,
 		m.Ring,
@@ -208,31 +220,37 @@ type captureModernVariables struct {
 //
 // It can be passed to loadCaptureModernObjects or ebpf.CollectionSpec.LoadAndAssign.
 type captureModernPrograms struct {
-	SlExec        *ebpf.Program `ebpf:"sl_exec"`
-	SlExit        *ebpf.Program `ebpf:"sl_exit"`
-	SlFork        *ebpf.Program `ebpf:"sl_fork"`
-	SlMmap        *ebpf.Program `ebpf:"sl_mmap"`
-	SlReceived    *ebpf.Program `ebpf:"sl_received"`
-	SlRecvmsg     *ebpf.Program `ebpf:"sl_recvmsg"`
-	SlRecvmsg6    *ebpf.Program `ebpf:"sl_recvmsg6"`
-	SlSendmsg     *ebpf.Program `ebpf:"sl_sendmsg"`
-	SlSendmsg6    *ebpf.Program `ebpf:"sl_sendmsg6"`
-	SlSendpage    *ebpf.Program `ebpf:"sl_sendpage"`
-	SlSent        *ebpf.Program `ebpf:"sl_sent"`
-	SlSetState    *ebpf.Program `ebpf:"sl_set_state"`
-	SlSpliceRead  *ebpf.Program `ebpf:"sl_splice_read"`
-	SlSysExit     *ebpf.Program `ebpf:"sl_sys_exit"`
-	SlTlsForget   *ebpf.Program `ebpf:"sl_tls_forget"`
-	SlTlsRead     *ebpf.Program `ebpf:"sl_tls_read"`
-	SlTlsReadEx   *ebpf.Program `ebpf:"sl_tls_read_ex"`
-	SlTlsReturn   *ebpf.Program `ebpf:"sl_tls_return"`
-	SlTlsWrite    *ebpf.Program `ebpf:"sl_tls_write"`
-	SlTlsWriteEx  *ebpf.Program `ebpf:"sl_tls_write_ex"`
-	SlTlsWriteEx2 *ebpf.Program `ebpf:"sl_tls_write_ex2"`
+	SlArea           *ebpf.Program `ebpf:"sl_area"`
+	SlDestroy        *ebpf.Program `ebpf:"sl_destroy"`
+	SlExec           *ebpf.Program `ebpf:"sl_exec"`
+	SlExit           *ebpf.Program `ebpf:"sl_exit"`
+	SlFork           *ebpf.Program `ebpf:"sl_fork"`
+	SlMmap           *ebpf.Program `ebpf:"sl_mmap"`
+	SlReceived       *ebpf.Program `ebpf:"sl_received"`
+	SlRecvmsg        *ebpf.Program `ebpf:"sl_recvmsg"`
+	SlRecvmsg6       *ebpf.Program `ebpf:"sl_recvmsg6"`
+	SlSendmsg        *ebpf.Program `ebpf:"sl_sendmsg"`
+	SlSendmsg6       *ebpf.Program `ebpf:"sl_sendmsg6"`
+	SlSendpage       *ebpf.Program `ebpf:"sl_sendpage"`
+	SlSent           *ebpf.Program `ebpf:"sl_sent"`
+	SlSetState       *ebpf.Program `ebpf:"sl_set_state"`
+	SlSocketReceived *ebpf.Program `ebpf:"sl_socket_received"`
+	SlSocketSent     *ebpf.Program `ebpf:"sl_socket_sent"`
+	SlSpliceRead     *ebpf.Program `ebpf:"sl_splice_read"`
+	SlSysExit        *ebpf.Program `ebpf:"sl_sys_exit"`
+	SlTlsForget      *ebpf.Program `ebpf:"sl_tls_forget"`
+	SlTlsRead        *ebpf.Program `ebpf:"sl_tls_read"`
+	SlTlsReadEx      *ebpf.Program `ebpf:"sl_tls_read_ex"`
+	SlTlsReturn      *ebpf.Program `ebpf:"sl_tls_return"`
+	SlTlsWrite       *ebpf.Program `ebpf:"sl_tls_write"`
+	SlTlsWriteEx     *ebpf.Program `ebpf:"sl_tls_write_ex"`
+	SlTlsWriteEx2    *ebpf.Program `ebpf:"sl_tls_write_ex2"`
 }
 
 func (p *captureModernPrograms) Close() error {
 	return _CaptureModernClose(
+		p.SlArea,
+		p.SlDestroy,
 		p.SlExec,
 		p.SlExit,
 		p.SlFork,
@@ -245,6 +263,8 @@ func (p *captureModernPrograms) Close() error {
 		p.SlSendpage,
 		p.SlSent,
 		p.SlSetState,
+		p.SlSocketReceived,
+		p.SlSocketSent,
 		p.SlSpliceRead,
 		p.SlSysExit,
 		p.SlTlsForget,

@@ -76,7 +76,7 @@ func tryLoad() Finding {
 		err = errors.Join(live.attach(), live.close())
 	}
 	if err == nil {
-		return Finding{Name: "programs", OK: true, Detail: "load and attach; sockets are seen at the exit of " + live.where()}
+		return Finding{Name: "programs", OK: true, Detail: "load and attach; sockets are seen " + live.where()}
 	}
 	f := Finding{Name: "programs", Detail: firstLine(err), Do: "see the other lines; if they are fine, please report this with the kernel's version"}
 	if errors.Is(err, os.ErrPermission) {

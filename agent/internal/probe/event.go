@@ -38,6 +38,10 @@ const (
 	flagNotice
 	// FlagShed: truncated, while budgets are below what was asked for.
 	FlagShed
+	// FlagUnseen, with FlagSizeOnly: moved by a way that no program follows, and found out by the numbers of what came later.
+	FlagUnseen
+	// FlagURing, with FlagUnseen: by io_uring, as far as is known.
+	FlagURing
 )
 
 // ConnKey tells streams of bytes apart: the kernel's socket, when the programs first saw it, since addresses of sockets
@@ -60,7 +64,7 @@ type Event struct {
 	Data []byte
 	// Lost bytes of this direction found no room in the ring, so far.
 	Lost uint32
-	// Ends, with FlagClose, are the numbers behind the last byte of each direction; a FIN may count as one more.
+	// Ends, with FlagClose, are the numbers behind the last byte of each direction.
 	Ends [2]uint32
 	// Mono is the kernel's monotonic clock in nanoseconds.
 	Mono          uint64

@@ -31,7 +31,8 @@ type loaded struct {
 	libraries []*library
 }
 
-// uringPrograms count bytes that no followed call moved, each with the tracepoint that it needs. Functions leave none.
+// uringPrograms count bytes that no followed call moved, each with the tracepoint that it needs. The other backends leave none
+// uncounted.
 var uringPrograms = map[string]string{"sl_sent": "sock_send_length", "sl_received": "sock_recv_length"}
 
 func load(cfg Config, backend string, set settings) (*loaded, error) {
@@ -52,7 +53,7 @@ func load(cfg Config, backend string, set settings) (*loaded, error) {
 			// Older kernels do not look at it, and attach the programs one by one.
 			program.AttachType = ebpf.AttachTraceUprobeMulti
 		}
-		if _, ok := uringPrograms[name]; ok && (!hasURing() || backend == BackendFunctions) {
+		if _, ok := uringPrograms[name]; ok && (!hasURing() || backend != BackendCalls) {
 			delete(spec.Programs, name)
 		}
 	}
@@ -102,13 +103,8 @@ func modern() bool {
 
 // hasURing tells whether the running kernel tells what its socket layer moves, in arguments that BPF may read.
 var hasURing = sync.OnceValue(func() bool {
-	kernel, err := btf.LoadKernelSpec()
-	if err != nil {
-		return false
-	}
 	for _, tracepoint := range uringPrograms {
-		var typedef *btf.Typedef
-		if kernel.TypeByName("btf_trace_"+tracepoint, &typedef) != nil {
+		if !hasTracepoint(tracepoint) {
 			return false
 		}
 	}

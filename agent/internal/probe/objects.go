@@ -14,6 +14,7 @@ type objects struct {
 	SlFork     *ebpf.Program `ebpf:"sl_fork"`
 	SlExec     *ebpf.Program `ebpf:"sl_exec"`
 	SlExit     *ebpf.Program `ebpf:"sl_exit"`
+	SlDestroy  *ebpf.Program `ebpf:"sl_destroy"`
 
 	SlTLSRead     *ebpf.Program `ebpf:"sl_tls_read"`
 	SlTLSReadEx   *ebpf.Program `ebpf:"sl_tls_read_ex"`
@@ -26,7 +27,7 @@ type objects struct {
 
 // always are the programs that run while anything is mirrored, and keep state right.
 func (o *objects) always() []*ebpf.Program {
-	return []*ebpf.Program{o.SlFork, o.SlExec, o.SlExit, o.SlSetState}
+	return []*ebpf.Program{o.SlFork, o.SlExec, o.SlExit, o.SlDestroy, o.SlSetState}
 }
 
 func (o *objects) all() []*ebpf.Program {

@@ -35,7 +35,7 @@ const maxBudget = 1 << 20
 
 // DefaultConfig copies 64 KiB of a request and the head of a response.
 func DefaultConfig() Config {
-	return Config{Backend: BackendCalls, RequestBudget: 64 << 10, ResponseBudget: 4 << 10, RingBytes: 16 << 20, Poll: 2 * time.Millisecond, Nap: 50 * time.Millisecond}
+	return Config{Backend: BackendAuto, RequestBudget: 64 << 10, ResponseBudget: 4 << 10, RingBytes: 16 << 20, Poll: 2 * time.Millisecond, Nap: 50 * time.Millisecond}
 }
 
 // Validate says what is allowed.

@@ -24,6 +24,9 @@ type Stats struct {
 	TLSCallsFull uint64
 	// ThreadsFullBytes were moved by more threads at once than there is room to work for.
 	ThreadsFullBytes uint64
+	// UnseenBytes were moved by a way that no program follows, or in a run that the kernel skipped. How many is known from the
+	// numbers of those behind them.
+	UnseenBytes uint64
 	// Missed runs: the kernel skips a program that a preempted thread is in the middle of on the same processor. Most are calls
 	// that are of no interest.
 	Missed uint64
@@ -36,7 +39,7 @@ func (s *Stats) counters() []*uint64 {
 	return []*uint64{
 		&s.Events, &s.Bytes, &s.RingFull, &s.RingFullBytes, &s.TruncatedBytes, &s.FaultBytes, &s.SizeOnlyBytes,
 		&s.ClientLegBytes, &s.ConnectionsFull, &s.CompatCalls, &s.SegmentsBytes, &s.TLSMismatches, &s.TLSUnplacedBytes, &s.CipherBytes,
-		&s.ThreadsFullBytes, &s.TLSCallsFull,
+		&s.ThreadsFullBytes, &s.TLSCallsFull, &s.UnseenBytes,
 	}
 }
 
