@@ -201,17 +201,19 @@ func TestAKilledAgentLeavesABlindInterval(t *testing.T) {
 		return nil
 	})
 	require.NotEmpty(t, unseen)
-	// The generator's clock and the parts' are one; a request is under way for a moment after it was sent.
-	const way = 150 * time.Millisecond
-	inside := 0
+	// The generator's clock and the parts' are one; a request is under way for a moment after it was sent. The interval begins where
+	// the agent's last word was, which comes ten times a second, or once a second when the machine is busy with other things.
+	const way, word = 150 * time.Millisecond, 1200 * time.Millisecond
+	early := 0
 	for id, at := range l.sent {
 		switch {
 		case unseen[id]:
 			require.False(t, at.Before(from.Add(-way)) || at.After(to.Add(way)), "sent at %s, not seen, and not in %s – %s", at, from, to)
-		case at.After(from.Add(way)) && at.Before(to.Add(-way)):
-			inside++
+		case at.After(from.Add(word)) && at.Before(to.Add(-way)):
+			t.Errorf("sent at %s, and seen in a time that is said to be blind: %s – %s", at, from, to)
+		case at.After(from.Add(way)) && at.Before(from.Add(word)):
+			early++
 		}
 	}
-	require.Zero(t, inside, "requests were seen in a time that is said to be blind: %s – %s", from, to)
-	t.Logf("%d of %d requests were not seen; blind for %.2f s, told %.1f s after", len(unseen), len(l.sent), to.Sub(from).Seconds(), told.Seconds())
+	t.Logf("%d of %d requests were not seen; blind for %.2f s, in the beginning of which %d were seen, told %.1f s after", len(unseen), len(l.sent), to.Sub(from).Seconds(), early, told.Seconds())
 }
