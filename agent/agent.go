@@ -70,8 +70,7 @@ type Agent struct {
 	watched atomic.Pointer[time.Time]
 	// scanned: the first look at processes was acted on.
 	scanned atomic.Bool
-	// shares are the processes of which only a part is kept at this moment.
-	shares atomic.Pointer[map[uint32]float64]
+	shed    shedder
 }
 
 // New puts an agent together; it does nothing until Run.
@@ -98,11 +97,11 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 		Hello: &aggregatorv1.Hello{Node: cfg.Node, BootId: boot, Version: telemetry.Version(), StartedAt: timestamppb.New(a.started)},
 		Mono:  probe.Monotonic, Added: a.added, Status: a.status, Policy: a.obey,
 	})
-	builder := exchange.New(exchange.Config{BootID: boot}, a.take)
+	builder := exchange.New(exchange.Config{BootID: boot}, a.shipper.Take)
 	a.table = stream.NewTable(stream.DefaultConfig(), stream.Deps{Builder: builder, Losses: a.losses, Workload: a.coverage.Workload})
 	a.budget = budget.New(cfg.Budget, budget.Deps{
 		Log: deps.Log, Ceiling: cfg.Capture.ceiling(), Apply: a.keepTo,
-		Lost: func() uint64 { return a.probe.Stats().RingFull }, Fill: a.probe.Fill, Exchanges: a.coverage.Exchanges,
+		Lost: func() uint64 { return a.probe.Stats().RingFull }, Fill: a.probe.Fill, Exchanges: a.began,
 	})
 	a.ops = opsport.New(cfg.Ops, opsport.Deps{Log: deps.Log, Metrics: meters.Handler(), Ready: a.Ready, Status: func() any { return a.status() }})
 	return a, nil
@@ -218,6 +217,7 @@ func (a *Agent) Mirrored() int { return int(a.selected.Load()) }
 func (a *Agent) Attached() bool { return a.probe.Attached() }
 
 func (a *Agent) status() *statusv1.PartStatus {
+	a.countShed()
 	f := coverage.Facts{
 		Started: a.started, Version: telemetry.Version(), Ready: a.Ready(), Probe: a.probe.Stats(), Losses: a.losses.Snapshot(),
 		Connections: a.table.Len(), BytesSeen: a.table.BytesSeen.Load(), BytesSkipped: a.table.BytesSkipped.Load(), BytesLost: a.table.BytesLost.Load(),

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/sidelight/sidelight/agent/internal/budget"
 	"github.com/sidelight/sidelight/agent/internal/probe"
 	"github.com/sidelight/sidelight/agent/internal/selector"
 	"github.com/sidelight/sidelight/internal/rpc"
@@ -46,8 +47,9 @@ type aggregator struct {
 	status    *statusv1.PartStatus
 	hello     *aggregatorv1.Hello
 	breakNext bool
-	// forget keeps nothing of what comes.
+	// forget keeps nothing of what comes; whole counts those that have request and answer.
 	forget bool
+	whole  int
 	came   chan struct{}
 }
 
@@ -82,6 +84,11 @@ func (a *aggregator) Mirror(stream aggregatorv1.MirrorService_MirrorServer) erro
 		}
 		broken := a.breakNext
 		a.breakNext = false
+		for _, e := range batch.GetExchanges() {
+			if e.GetRequest() != nil && e.GetResponse() != nil {
+				a.whole++
+			}
+		}
 		if !broken && !a.forget {
 			for _, e := range batch.GetExchanges() {
 				e.Workload = batch.GetWorkloads()[e.GetWorkloadRef()-1]
@@ -138,6 +145,8 @@ func (a *aggregator) await(t *testing.T, target string) []*trafficv1.Exchange {
 
 // site is a real nginx with an upstream, mirrored by a whole agent.
 type site struct {
+	// budget is what the agent may take; without one it may take all.
+	budget     budget.Config
 	aggregator *aggregator
 	agent      *Agent
 	address    string
@@ -260,6 +269,9 @@ func (s *site) runWithout(t testing.TB) {
 	cfg.Mirror.Filters = s.filters
 	// The test's own work is this process's too.
 	cfg.Budget.CPU = 0
+	if s.budget.CPU > 0 {
+		cfg.Budget = s.budget
+	}
 	s.agent, err = New(cfg, Deps{Log: testkit.Quiet(), TLS: pki["agent"]})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())

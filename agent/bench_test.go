@@ -7,11 +7,14 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sidelight/sidelight/agent/internal/budget"
+	"github.com/sidelight/sidelight/internal/config"
 	"github.com/sidelight/sidelight/internal/testkit"
 )
 
@@ -88,4 +91,72 @@ func runWrk(b *testing.B, wrk, url string) load {
 	p99, err := time.ParseDuration(string(late[1]))
 	require.NoError(b, err)
 	return load{perSecond, p99}
+}
+
+// BenchmarkOverload: an nginx that is asked three times as often as the agent may look. What comes out whole is to be most of what
+// the agent can do within its share.
+func BenchmarkOverload(b *testing.B) {
+	wrk, err := exec.LookPath("wrk")
+	if err != nil {
+		testkit.Skip(b, "no wrk: apt-get install wrk")
+	}
+	p := saturable(b, false)
+	url := "http://" + p.address + "/"
+	for b.Loop() {
+		free := watched(b, p, budget.Config{})
+		runWrk(b, wrk, url)
+		before, at := free.mark()
+		runWrk(b, wrk, url)
+		rate, used := free.since(before, at)
+		free.stop()
+
+		share := used / 3
+		s := watched(b, p, budget.Config{CPU: share, Window: config.Duration(2 * time.Second), Recovery: config.Duration(30 * time.Second)})
+		// It finds its step meanwhile.
+		for range 6 {
+			runWrk(b, wrk, url)
+			b.Logf("sheds %q", s.agent.budget.State().Text)
+		}
+		before, at = s.mark()
+		runWrk(b, wrk, url)
+		kept, took := s.since(before, at)
+		stats := s.agent.probe.Stats()
+		s.stop()
+		b.ReportMetric(rate, "exchanges/s:free")
+		b.ReportMetric(used, "cores:free")
+		b.ReportMetric(kept, "exchanges/s:kept")
+		b.ReportMetric(took, "cores:kept")
+		b.ReportMetric(share, "cores:allowed")
+		b.ReportMetric(100*kept/(rate/3), "%ofcapacity")
+		b.ReportMetric(float64(stats.RingFullBytes), "bytes-lost")
+	}
+}
+
+func watched(b *testing.B, p *program, share budget.Config) *site {
+	s := &site{aggregator: &aggregator{came: make(chan struct{}, 1), forget: true}, address: p.address, budget: share}
+	s.filters = append(s.filters, p.filter)
+	s.run(b)
+	return s
+}
+
+// moment is what was counted by then.
+type moment struct {
+	whole int
+	cpu   time.Duration
+}
+
+func (s *site) mark() (moment, time.Time) {
+	var u syscall.Rusage
+	// It cannot fail for the process itself.
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	s.aggregator.mu.Lock()
+	defer s.aggregator.mu.Unlock()
+	return moment{s.aggregator.whole, time.Duration(u.Utime.Nano() + u.Stime.Nano())}, time.Now()
+}
+
+// since gives exchanges and processor seconds per second.
+func (s *site) since(before moment, at time.Time) (perSecond, cores float64) {
+	after, now := s.mark()
+	took := now.Sub(at).Seconds()
+	return float64(after.whole-before.whole) / took, (after.cpu - before.cpu).Seconds() / took
 }

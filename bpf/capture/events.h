@@ -71,6 +71,7 @@ enum counter {
 	COUNT_CIPHER_BYTES,   /* ciphertext: not copied */
 	COUNT_THREADS_FULL_BYTES, /* moved by more threads than there is room to work for */
 	COUNT_TLS_CALLS_FULL, /* calls into TLS libraries by more threads than there is room for */
+	COUNT_SHED_BYTES,     /* of connections that are left out */
 	COUNT_UNSEEN_BYTES,   /* moved by a way that no program follows */
 	COUNTERS,
 };
@@ -80,6 +81,7 @@ struct usage {
 	u64 undecrypted; /* ciphertext of connections of which no plaintext was ever seen */
 	u64 moved;       /* bytes that the kernel's socket layer moved, by whatever way, since io_uring is watched */
 	u64 called;      /* those of them that a followed call moved */
+	u64 shed;        /* requests on connections that are left out */
 };
 
 /* Set by the agent, index 0 of `settings`. */
@@ -88,5 +90,5 @@ struct settings {
 	u32 wake_at;   /* bytes in the ring from which the reader is woken */
 	u32 uring;     /* io_uring is watched */
 	u32 shed;      /* budgets are below what was asked for */
-	u32 pad;
+	u32 sharing;   /* of some processes, not all connections are taken */
 };

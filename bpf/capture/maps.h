@@ -15,6 +15,7 @@ struct conn {
 	u32 run_bytes; /* copied since the direction last changed */
 	u32 next[2];   /* number of the next byte, by direction: of the plaintext where a session has begun */
 	u32 lost[2];   /* bytes that found no room in the ring, by direction */
+	u32 left[2];   /* bytes that were left out since the last record, by direction */
 	u32 netns;
 	u16 lport;
 	u16 rport;
@@ -26,11 +27,12 @@ struct conn {
 	u8 closed;
 	u8 seen;       /* the agent has heard of it, as it is in the clear */
 	u8 seen_plain; /* the agent has heard of its plaintext */
+	u8 begun;      /* plaintext of a session moves on it */
 	u8 from_start; /* its first byte was seen */
 	u8 looked;     /* by direction: its first bytes were looked at, to tell TLS */
 	u8 tls;        /* what the socket carries is ciphertext */
 	u8 hooked;     /* its TLS library had probes from its first byte on */
-	u8 pad[6];
+	u8 pad[5];
 };
 
 /* A process that is mirrored. */
@@ -47,6 +49,14 @@ struct {
 	__type(key, u32);
 	__type(value, u8);
 } targets SEC(".maps");
+
+/* Processes of which not all connections are taken: how many of 2^32. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u32);
+	__type(value, u32);
+} shares SEC(".maps");
 
 /* Local ports on which mirrored processes listen. */
 struct {

@@ -72,7 +72,7 @@ static __always_inline int looks_tls(struct call *call)
 static __always_inline void ciphertext(struct conn *conn, struct call *call, u32 tgid, int told)
 {
 	count(COUNT_CIPHER_BYTES, call->len);
-	if (!told && !conn->seen_plain && conn->role != ROLE_CLIENT) {
+	if (!told && !conn->begun && conn->role != ROLE_CLIENT) {
 		struct usage *usage = usage_of(tgid);
 
 		conn->cipher += call->len;
@@ -176,7 +176,6 @@ static __always_inline void on_socket(struct work *w, struct sock *sk, u32 tgid,
 		count(COUNT_CLIENT_LEG_BYTES, call->len);
 		return;
 	}
-	conn->seen = 1;
 	c->sock = (u64)sk;
 	c->dir = call->dir;
 	c->tgid = tgid;
@@ -188,8 +187,12 @@ static __always_inline void on_socket(struct work *w, struct sock *sk, u32 tgid,
 		c->seq = GET(struct tcp_sock, tcp, copied_seq) - call->len;
 	else
 		c->seq = GET(struct tcp_sock, tcp, write_seq) - call->len;
-	if (c->seq != conn->next[call->dir & 1])
-		unseen(c, conn, target);
+	if (left_out(conn, tgid, call->dir, call->len)) {
+		conn->next[call->dir & 1] = c->seq + call->len;
+		return;
+	}
+	catch_up(c, conn, conn->seen, target);
+	conn->seen = 1;
 	conn->next[call->dir & 1] = c->seq + call->len;
 	if (call->size_only) {
 		c->flags = FLAG_SIZE_ONLY;

@@ -159,7 +159,8 @@ static __always_inline void began(u64 sock, struct conn *conn, u32 tgid)
 	struct usage *usage = usage_of(tgid);
 
 	conn->tls = 1;
-	conn->seen_plain = 1;
+	conn->begun = 1;
+	conn->left[DIR_IN] = conn->left[DIR_OUT] = 0;
 	numbers(conn, (struct sock *)sock);
 	/* It was the handshake. Of a connection that is older than the probes it may also be a request, read by a call that
 	 * the thread was in when they came. */
@@ -193,7 +194,7 @@ static __always_inline void tls_moved(struct tls_call *in, u32 tgid, u64 thread,
 		count(COUNT_CLIENT_LEG_BYTES, moved);
 		return;
 	}
-	if (!conn->seen_plain)
+	if (!conn->begun)
 		began(sock, conn, tgid);
 	__builtin_memset(c, 0, sizeof(*c));
 	c->sock = sock;
@@ -206,6 +207,10 @@ static __always_inline void tls_moved(struct tls_call *in, u32 tgid, u64 thread,
 	c->todo = c->msg_left = c->left = moved;
 	c->seq = conn->next[dir];
 	conn->next[dir] += moved;
+	if (left_out(conn, tgid, dir, moved))
+		return;
+	catch_up(c, conn, conn->seen_plain, 0);
+	conn->seen_plain = 1;
 	copy(c, conn, OF_TLS, thread);
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"math"
 	"slices"
 	"sync"
 	"testing"
@@ -268,20 +267,6 @@ func TestFair(t *testing.T) {
 	require.Nil(t, fair(nil, 0.5))
 	require.Equal(t, map[uint32]float64{3: 0.3984375}, fair(map[uint32]uint64{1: 10, 2: 40, 3: 250}, 0.5))
 	require.Equal(t, map[uint32]float64{1: 0.25, 2: 0.25}, fair(map[uint32]uint64{1: 100, 2: 100}, 0.25))
-}
-
-func TestKeeps(t *testing.T) {
-	t.Parallel()
-	for _, share := range []float64{0, 1.0 / 16, 0.5, 1} {
-		kept := 0
-		for id := range uint64(10_000) {
-			if Keeps(id<<12, share) {
-				kept++
-				require.True(t, Keeps(id<<12, math.Min(1, share*2)))
-			}
-		}
-		require.InDelta(t, share*10_000, kept, 200)
-	}
 }
 
 func TestValidate(t *testing.T) {

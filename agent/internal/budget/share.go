@@ -36,15 +36,3 @@ func fair(began map[uint32]uint64, keep float64) map[uint32]float64 {
 	}
 	return shares
 }
-
-// Keeps tells whether something is among the share that is kept. The same id always is or is not, so that a connection is
-// kept as a whole, and what a larger share keeps contains what a smaller one does.
-func Keeps(id uint64, share float64) bool {
-	// The finaliser of splitmix64: ids are addresses and times, whose low bits are alike.
-	id ^= id >> 30
-	id *= 0xbf58476d1ce4e5b9
-	id ^= id >> 27
-	id *= 0x94d049bb133111eb
-	id ^= id >> 31
-	return float64(id>>11) < share*(1<<53)
-}

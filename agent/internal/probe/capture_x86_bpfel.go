@@ -26,6 +26,7 @@ const (
 	captureMapRing           = "ring"
 	captureMapSessions       = "sessions"
 	captureMapSettings       = "settings"
+	captureMapShares         = "shares"
 	captureMapTargets        = "targets"
 	captureMapUsages         = "usages"
 	captureMapWorks          = "works"
@@ -134,6 +135,7 @@ type captureMapSpecs struct {
 	Ring         *ebpf.MapSpec `ebpf:"ring"`
 	Sessions     *ebpf.MapSpec `ebpf:"sessions"`
 	Settings     *ebpf.MapSpec `ebpf:"settings"`
+	Shares       *ebpf.MapSpec `ebpf:"shares"`
 	Targets      *ebpf.MapSpec `ebpf:"targets"`
 	Usages       *ebpf.MapSpec `ebpf:"usages"`
 	Works        *ebpf.MapSpec `ebpf:"works"`
@@ -176,6 +178,7 @@ type captureMaps struct {
 	Ring         *ebpf.Map `ebpf:"ring"`
 	Sessions     *ebpf.Map `ebpf:"sessions"`
 	Settings     *ebpf.Map `ebpf:"settings"`
+	Shares       *ebpf.Map `ebpf:"shares"`
 	Targets      *ebpf.Map `ebpf:"targets"`
 	Usages       *ebpf.Map `ebpf:"usages"`
 	Works        *ebpf.Map `ebpf:"works"`
@@ -193,6 +196,7 @@ func (m *captureMaps) Close() error {
 		m.Ring,
 		m.Sessions,
 		m.Settings,
+		m.Shares,
 		m.Targets,
 		m.Usages,
 		m.Works,

@@ -27,6 +27,7 @@ const (
 	captureModernMapRing              = "ring"
 	captureModernMapSessions          = "sessions"
 	captureModernMapSettings          = "settings"
+	captureModernMapShares            = "shares"
 	captureModernMapTargets           = "targets"
 	captureModernMapUsages            = "usages"
 	captureModernMapWorks             = "works"
@@ -142,6 +143,7 @@ type captureModernMapSpecs struct {
 	Ring         *ebpf.MapSpec `ebpf:"ring"`
 	Sessions     *ebpf.MapSpec `ebpf:"sessions"`
 	Settings     *ebpf.MapSpec `ebpf:"settings"`
+	Shares       *ebpf.MapSpec `ebpf:"shares"`
 	Targets      *ebpf.MapSpec `ebpf:"targets"`
 	Usages       *ebpf.MapSpec `ebpf:"usages"`
 	Works        *ebpf.MapSpec `ebpf:"works"`
@@ -185,6 +187,7 @@ type captureModernMaps struct {
 	Ring         *ebpf.Map `ebpf:"ring"`
 	Sessions     *ebpf.Map `ebpf:"sessions"`
 	Settings     *ebpf.Map `ebpf:"settings"`
+	Shares       *ebpf.Map `ebpf:"shares"`
 	Targets      *ebpf.Map `ebpf:"targets"`
 	Usages       *ebpf.Map `ebpf:"usages"`
 	Works        *ebpf.Map `ebpf:"works"`
@@ -203,6 +206,7 @@ func (m *captureModernMaps) Close() error {
 		m.Ring,
 		m.Sessions,
 		m.Settings,
+		m.Shares,
 		m.Targets,
 		m.Usages,
 		m.Works,

@@ -113,7 +113,7 @@ var hasURing = sync.OnceValue(func() bool {
 
 // settings is struct settings of bpf/capture/events.h.
 type settings struct {
-	Request, Response, WakeAt, URing, Shed, Pad uint32
+	Request, Response, WakeAt, URing, Shed, Sharing uint32
 }
 
 func (l *loaded) settings(set settings) error {
@@ -192,6 +192,19 @@ func (l *loaded) drop(pid uint32) error {
 	return nil
 }
 
+// share puts these shares into force.
+func (l *loaded) share(shares map[uint32]uint32) error {
+	if err := prune[uint32, uint32](l.objects.Shares, shares); err != nil {
+		return err
+	}
+	for pid, share := range shares {
+		if err := l.objects.Shares.Put(pid, share); err != nil {
+			return fmt.Errorf("changing BPF map %s: %w", l.objects.Shares, err)
+		}
+	}
+	return nil
+}
+
 // replace makes a map hold these keys. The values of those that it has already stay.
 func replace[K uint16 | uint32](m *ebpf.Map, want map[K]uint8) error {
 	if err := prune[K, uint8](m, want); err != nil {
@@ -206,7 +219,7 @@ func replace[K uint16 | uint32](m *ebpf.Map, want map[K]uint8) error {
 }
 
 // prune leaves these keys in a map.
-func prune[K uint16 | uint32, V any](m *ebpf.Map, want map[K]uint8) error {
+func prune[K uint16 | uint32, V, W any](m *ebpf.Map, want map[K]W) error {
 	var (
 		key   K
 		value V
@@ -250,7 +263,7 @@ func (l *loaded) stats(sum Stats) Stats {
 }
 
 // usage is struct usage of bpf/capture/events.h.
-type usage struct{ Undecrypted, Moved, Called uint64 }
+type usage struct{ Undecrypted, Moved, Called, Shed uint64 }
 
 // usage reads what is counted of one process.
 func (l *loaded) usage(pid uint32) Usage {
@@ -259,7 +272,7 @@ func (l *loaded) usage(pid uint32) Usage {
 		return Usage{}
 	}
 	// A call that began before both were counted together may stand on one side only.
-	return Usage{Undecrypted: raw.Undecrypted, IOUring: raw.Moved - min(raw.Moved, raw.Called)}
+	return Usage{Undecrypted: raw.Undecrypted, IOUring: raw.Moved - min(raw.Moved, raw.Called), Shed: raw.Shed}
 }
 
 // sleep tells the programs to wake the reader with their next record.

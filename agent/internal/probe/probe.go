@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -73,6 +74,8 @@ type Probe struct {
 	// live is nil while nothing is selected.
 	live *loaded
 	set  settings
+	// shares are the processes of which not all connections are taken, and how many of 2³².
+	shares map[uint32]uint32
 	// generation counts loads.
 	generation uint64
 	// past sums the counters of earlier loads.
@@ -111,7 +114,7 @@ func (p *Probe) SetTargets(targets []Target) error {
 		if err := fresh.target(targets); err != nil {
 			return errors.Join(err, fresh.close())
 		}
-		if err := fresh.attach(); err != nil {
+		if err := errors.Join(fresh.share(p.shares), fresh.attach()); err != nil {
 			return errors.Join(err, fresh.close())
 		}
 		p.live = fresh
@@ -148,6 +151,26 @@ func (p *Probe) SetBudgets(request, response uint64, shed bool) error {
 		}
 	}
 	p.set = set
+	return nil
+}
+
+// SetShares makes some processes' connections be left out: each that is named keeps this part of them, chosen by a hash, so that
+// a connection is taken as a whole. What is left out is told by its size when the connection is taken again, or ends.
+func (p *Probe) SetShares(shares map[uint32]float64) error {
+	scaled := make(map[uint32]uint32, len(shares))
+	for pid, share := range shares {
+		scaled[pid] = uint32(min(max(share, 0), 1) * math.MaxUint32)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	set := p.set
+	set.Sharing = uint32(min(1, len(scaled)))
+	if p.live != nil {
+		if err := errors.Join(p.live.share(scaled), p.live.settings(set)); err != nil {
+			return err
+		}
+	}
+	p.shares, p.set = scaled, set
 	return nil
 }
 

@@ -24,6 +24,8 @@ type Stats struct {
 	TLSCallsFull uint64
 	// ThreadsFullBytes were moved by more threads at once than there is room to work for.
 	ThreadsFullBytes uint64
+	// ShedBytes were moved on connections that are left out.
+	ShedBytes uint64
 	// UnseenBytes were moved by a way that no program follows, or in a run that the kernel skipped. How many is known from the
 	// numbers of those behind them.
 	UnseenBytes uint64
@@ -39,7 +41,7 @@ func (s *Stats) counters() []*uint64 {
 	return []*uint64{
 		&s.Events, &s.Bytes, &s.RingFull, &s.RingFullBytes, &s.TruncatedBytes, &s.FaultBytes, &s.SizeOnlyBytes,
 		&s.ClientLegBytes, &s.ConnectionsFull, &s.CompatCalls, &s.SegmentsBytes, &s.TLSMismatches, &s.TLSUnplacedBytes, &s.CipherBytes,
-		&s.ThreadsFullBytes, &s.TLSCallsFull, &s.UnseenBytes,
+		&s.ThreadsFullBytes, &s.TLSCallsFull, &s.ShedBytes, &s.UnseenBytes,
 	}
 }
 
@@ -49,4 +51,6 @@ type Usage struct {
 	Undecrypted uint64
 	// IOUring is what was moved by io_uring since it is watched.
 	IOUring uint64
+	// Shed requests were made on connections that are left out.
+	Shed uint64
 }
