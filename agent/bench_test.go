@@ -121,6 +121,7 @@ func BenchmarkOverload(b *testing.B) {
 		runWrk(b, wrk, url)
 		kept, took := s.since(before, at)
 		stats := s.agent.probe.Stats()
+		b.Logf("%+v %+v %v", stats, s.agent.losses.Snapshot(), s.agent.began())
 		s.stop()
 		b.ReportMetric(rate, "exchanges/s:free")
 		b.ReportMetric(used, "cores:free")

@@ -4,12 +4,13 @@ import (
 	"sync"
 
 	"github.com/sidelight/sidelight/agent/internal/budget"
+	"github.com/sidelight/sidelight/agent/internal/probe"
 )
 
-// shedder knows what was counted of requests on connections that are left out.
+// shedder knows what was counted, by process, of connections that are left out.
 type shedder struct {
 	mu    sync.Mutex
-	known map[uint32]uint64
+	known map[uint32]probe.Usage
 }
 
 // keepTo puts into force what the thermostat decided.
@@ -30,26 +31,26 @@ func (a *Agent) began() map[uint32]uint64 {
 func (a *Agent) countShed() {
 	a.shed.mu.Lock()
 	defer a.shed.mu.Unlock()
-	known := map[uint32]uint64{}
+	known := map[uint32]probe.Usage{}
 	for pid := range a.coverage.Exchanges() {
-		now := a.probe.Usage(pid).Shed
-		if now == 0 {
+		now := a.probe.Usage(pid)
+		if now.ShedBytes == 0 {
 			continue
+		}
+		before := a.shed.known[pid]
+		if before.ShedBytes > now.ShedBytes {
+			// Programs that were loaded anew count from the beginning.
+			before = probe.Usage{}
 		}
 		known[pid] = now
-		// Programs that were loaded anew count from the beginning.
-		more := now
-		if before := a.shed.known[pid]; before <= now {
-			more -= before
+		more := now.Shed - before.Shed
+		w := a.coverage.Workload(pid)
+		w.Exchanges.Add(more)
+		w.Lost.Add(more)
+		w.BytesSkipped.Add(now.ShedBytes - before.ShedBytes)
+		if more > 0 {
+			a.losses.Add("exchanges", "shed", int64(more))
 		}
-		if more == 0 {
-			continue
-		}
-		if w := a.coverage.Workload(pid); w != nil {
-			w.Exchanges.Add(more)
-			w.Lost.Add(more)
-		}
-		a.losses.Add("exchanges", "shed", int64(more))
 	}
 	a.shed.known = known
 }

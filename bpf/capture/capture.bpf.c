@@ -60,12 +60,26 @@ static __always_inline void listens(struct sock *sk)
 		bpf_map_update_elem(&ports, &port, &yes, BPF_NOEXIST);
 }
 
-/* The process's side of a connection is done when it has sent its FIN, or the connection is gone altogether. The entry stays
- * as long as the socket, since bytes that came before may be read even then, and are not those of a new connection. */
+/* ends tells of the end of a connection, once. */
+static __always_inline void ends(struct sock *sk, struct conn *conn)
+{
+	u64 key = (u64)sk;
+	u32 out = BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
+
+	if (conn->closed)
+		return;
+	conn->closed = 1;
+	if (conn->seen)
+		closing(key, conn, read_to(sk), out, 0);
+	if (conn->seen_plain)
+		closing(key, conn, conn->next[DIR_IN], conn->next[DIR_OUT], FLAG_TLS);
+}
+
+/* The process's side of a connection is done when it has sent its FIN, or has let go of a connection that was reset: until then
+ * it may read what came before, and a call that was under way when the reset came is told of behind it. */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(sl_set_state, struct sock *sk, int oldstate, int newstate)
 {
-	struct tcp_sock *tcp = (struct tcp_sock *)sk;
 	u64 key = (u64)sk;
 	struct conn *conn;
 
@@ -73,25 +87,24 @@ int BPF_PROG(sl_set_state, struct sock *sk, int oldstate, int newstate)
 		listens(sk);
 	if (newstate != TCP_CLOSE && newstate != TCP_FIN_WAIT1 && newstate != TCP_LAST_ACK && newstate != TCP_CLOSING)
 		return 0;
-	conn = bpf_map_lookup_elem(&conns, &key);
-	if (!conn)
+	if (newstate == TCP_CLOSE && BPF_CORE_READ(sk, sk_socket))
 		return 0;
-	if (!conn->closed) {
-		conn->closed = 1;
-		if (conn->seen)
-			closing(key, conn, read_to(sk), BPF_CORE_READ(tcp, write_seq), 0);
-		if (conn->seen_plain)
-			closing(key, conn, conn->next[DIR_IN], conn->next[DIR_OUT], FLAG_TLS);
-	}
+	conn = bpf_map_lookup_elem(&conns, &key);
+	if (conn)
+		ends(sk, conn);
 	return 0;
 }
 
-/* The socket's address may be another one's from now on. */
+/* The entry stays as long as the socket: its address may be another one's from now on. */
 SEC("tp_btf/tcp_destroy_sock")
 int BPF_PROG(sl_destroy, struct sock *sk)
 {
 	u64 key = (u64)sk;
+	struct conn *conn = bpf_map_lookup_elem(&conns, &key);
 
+	if (!conn)
+		return 0;
+	ends(sk, conn);
 	bpf_map_delete_elem(&conns, &key);
 	return 0;
 }

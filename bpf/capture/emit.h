@@ -289,71 +289,24 @@ static __noinline int size(struct cursor *c, struct conn *conn)
 	return 0;
 }
 
-/* behind tells of bytes that end where the cursor is, by their size. */
-static __noinline int behind(struct cursor *c, struct conn *conn, u32 len, u16 flags)
+/* unseen tells of the bytes before these that no program saw. */
+static __noinline int unseen(struct cursor *c, struct conn *conn, u8 target)
 {
-	u32 seq = c->seq, todo = c->todo;
-	u16 of_call = c->flags;
+	u32 seq = c->seq, todo = c->todo, next = conn->next[c->dir & 1];
+	u16 flags = c->flags;
 
-	c->seq = seq - len;
-	c->todo = len;
-	c->flags = flags | (of_call & FLAG_TLS);
-	size(c, conn);
+	c->seq = next;
+	c->todo = seq - next;
+	/* Numbers go back where two threads move bytes at the same time. */
+	if (c->todo < 1u << 31) {
+		c->flags = FLAG_SIZE_ONLY | FLAG_UNSEEN | (target & TARGET_URING ? FLAG_URING : 0);
+		count(COUNT_UNSEEN_BYTES, c->todo);
+		size(c, conn);
+	}
 	c->seq = seq;
 	c->todo = todo;
-	c->flags = of_call;
+	c->flags = flags;
 	return 0;
-}
-
-/* catch_up tells of all bytes before these that were not told of: those that were left out, and those that no
- * program saw. `heard`: the agent knows of the connection. */
-static __always_inline void catch_up(struct cursor *c, struct conn *conn, u8 heard, u8 target)
-{
-	u8 dir = c->dir & 1;
-	u32 gap = c->flags & FLAG_TLS ? 0 : c->seq - conn->next[dir], left = conn->left[dir];
-
-	if (!gap && !left)
-		return;
-	if (left && !heard) {
-		/* It is as one that is older than the agent. */
-		conn->left[DIR_IN] = conn->left[DIR_OUT] = 0;
-		conn->from_start = 0;
-		return;
-	}
-	/* Numbers go back where two threads move bytes at the same time. */
-	if (gap >= 1u << 31)
-		gap = 0;
-	count(COUNT_UNSEEN_BYTES, gap);
-	conn->left[dir] = 0;
-	if (left)
-		behind(c, conn, gap + left, FLAG_TRUNCATED | FLAG_SHED);
-	else if (gap)
-		behind(c, conn, gap, FLAG_SIZE_ONLY | FLAG_UNSEEN | (target & TARGET_URING ? FLAG_URING : 0));
-}
-
-/* left_out tells whether a connection is one of those that are not taken at this moment, and counts what it moves. */
-static __always_inline int left_out(struct conn *conn, u32 tgid, u8 dir, u32 len)
-{
-	u32 zero = 0, *share;
-	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
-	struct usage *usage;
-
-	if (!set || !set->sharing)
-		return 0;
-	share = bpf_map_lookup_elem(&shares, &tgid);
-	/* By a hash of when it began: the same ones, as long as the share is the same. */
-	if (!share || (u32)(conn->start * 0x9e3779b97f4a7c15 >> 32) < *share)
-		return 0;
-	if (conn->last_dir != dir) {
-		conn->last_dir = dir;
-		conn->run_bytes = 0;
-		usage = dir == DIR_IN ? usage_of(tgid) : 0;
-		if (usage)
-			__sync_fetch_and_add(&usage->shed, 1);
-	}
-	conn->left[dir & 1] += len;
-	count(COUNT_SHED_BYTES, len);
-	return 1;
 }
 
 /* advance makes one record, or goes to the next buffer. 0: there is nothing more to do. */
@@ -450,27 +403,31 @@ static __always_inline void copy(struct cursor *c, struct conn *conn, enum whose
 	size(c, conn);
 }
 
+/* rest tells of the last bytes of a direction, if no program saw them. */
+static __always_inline void rest(struct cursor *c, struct conn *conn, u8 dir, u32 end, u8 target)
+{
+	c->dir = dir;
+	c->seq = end;
+	if (end != conn->next[dir & 1])
+		unseen(c, conn, target);
+}
+
 /* closing tells that the process's side is done, and where both directions ended. */
-static __always_inline void closing(u64 sock, struct conn *conn, u32 in, u32 out, u16 flags)
+static __noinline int closing(u64 sock, struct conn *conn, u32 in, u32 out, u16 flags)
 {
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	u8 *target = bpf_map_lookup_elem(&targets, &tgid);
 	struct cursor c = { .sock = sock, .mono = bpf_ktime_get_ns(), .wake = wakeup() };
 	struct event *e;
 
-	if (flags & FLAG_TLS || !conn->tls) {
-		c.flags = flags;
-		c.dir = DIR_OUT;
-		c.seq = out;
-		catch_up(&c, conn, 1, target ? *target : 0);
-		c.dir = DIR_IN;
-		c.seq = in;
-		catch_up(&c, conn, 1, target ? *target : 0);
+	if (!(flags & FLAG_TLS) && !conn->tls) {
+		rest(&c, conn, DIR_OUT, out, target ? *target : 0);
+		rest(&c, conn, DIR_IN, in, target ? *target : 0);
 	}
 	e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
 	if (!e) {
 		count(COUNT_RING_FULL, 1);
-		return;
+		return 0;
 	}
 	c.flags = FLAG_CLOSE | flags;
 	c.dir = DIR_IN;
@@ -479,6 +436,57 @@ static __always_inline void closing(u64 sock, struct conn *conn, u32 in, u32 out
 	e->other = out;
 	bpf_ringbuf_submit(e, c.wake);
 	count(COUNT_EVENTS, 1);
+	return 0;
+}
+
+/* to_leave_out tells whether a connection is one of those of its process that are not taken at this moment. By a hash of when it
+ * began: the same ones, as long as the share is the same. */
+static __always_inline int to_leave_out(struct conn *conn, u32 tgid)
+{
+	u32 zero = 0, *share;
+	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
+
+	if (!set || !set->sharing)
+		return 0;
+	share = bpf_map_lookup_elem(&shares, &tgid);
+	return share && (u32)(conn->born * 0x9e3779b97f4a7c15 >> 32) >= *share;
+}
+
+/* left_out tells whether these bytes are not to be taken, and counts them. It changes where a request may begin: what was
+ * taken before ends there, and what is taken from there on is as a connection that is older than the agent. `in` and `out`
+ * are the numbers of the bytes that come next. */
+static __noinline int left_out(struct cursor *c, struct conn *conn, u32 len, u32 in, u32 out)
+{
+	int turn = c->dir == DIR_IN && conn->last_dir != DIR_IN;
+	struct usage *usage;
+
+	if (turn) {
+		int leave = to_leave_out(conn, c->tgid);
+
+		if (leave && !conn->out) {
+			if (conn->seen)
+				closing(c->sock, conn, in, out, FLAG_SHED);
+			if (conn->seen_plain)
+				closing(c->sock, conn, in, out, FLAG_SHED | FLAG_TLS);
+			conn->seen = conn->seen_plain = 0;
+		} else if (!leave && conn->out) {
+			conn->start = c->mono;
+			conn->from_start = 0;
+		}
+		conn->out = leave;
+	}
+	if (!conn->out)
+		return 0;
+	usage = usage_of(c->tgid);
+	if (usage) {
+		__sync_fetch_and_add(&usage->shed_bytes, len);
+		if (turn)
+			__sync_fetch_and_add(&usage->shed, 1);
+	}
+	conn->last_dir = c->dir;
+	conn->run_bytes = 0;
+	count(COUNT_SHED_BYTES, len);
+	return 1;
 }
 
 static __always_inline void notice(u32 tgid, u8 what)

@@ -17,7 +17,7 @@ enum flags {
 	FLAG_START = 64,    /* the connection's first byte was seen */
 	FLAG_TLS = 128,     /* plaintext of a TLS session: `seq` numbers the plaintext */
 	FLAG_NOTICE = 256,  /* news of a process, not of a connection: `dir` is an enum notice */
-	FLAG_SHED = 512,    /* truncated, and budgets are below what was asked for */
+	FLAG_SHED = 512,    /* truncated, and budgets are below what was asked for; with FLAG_CLOSE: left out from here on */
 	FLAG_UNSEEN = 1024, /* with FLAG_SIZE_ONLY: moved by a way that no program follows, and found out by the numbers */
 	FLAG_URING = 2048,  /* with FLAG_UNSEEN: by io_uring, as far as is known */
 };
@@ -82,6 +82,7 @@ struct usage {
 	u64 moved;       /* bytes that the kernel's socket layer moved, by whatever way, since io_uring is watched */
 	u64 called;      /* those of them that a followed call moved */
 	u64 shed;        /* requests on connections that are left out */
+	u64 shed_bytes;  /* what these connections moved */
 };
 
 /* Set by the agent, index 0 of `settings`. */

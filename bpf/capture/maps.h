@@ -10,12 +10,12 @@ enum role {
 /* What is known of a connection while it lives. */
 struct conn {
 	u64 start;     /* tells two connections with one socket's address apart */
+	u64 born;      /* when it was first seen */
 	u64 ssl;       /* the TLS session whose plaintext flows on it */
 	u64 cipher;    /* bytes dropped as ciphertext before any plaintext came */
 	u32 run_bytes; /* copied since the direction last changed */
 	u32 next[2];   /* number of the next byte, by direction: of the plaintext where a session has begun */
 	u32 lost[2];   /* bytes that found no room in the ring, by direction */
-	u32 left[2];   /* bytes that were left out since the last record, by direction */
 	u32 netns;
 	u16 lport;
 	u16 rport;
@@ -32,7 +32,8 @@ struct conn {
 	u8 looked;     /* by direction: its first bytes were looked at, to tell TLS */
 	u8 tls;        /* what the socket carries is ciphertext */
 	u8 hooked;     /* its TLS library had probes from its first byte on */
-	u8 pad[5];
+	u8 out;        /* it is left out */
+	u8 pad[8];
 };
 
 /* A process that is mirrored. */

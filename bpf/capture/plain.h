@@ -25,7 +25,7 @@ struct {
 
 struct received {
 	u64 sock;
-	u64 start;
+	u64 born;
 	s32 fd;
 	u32 pad;
 };
@@ -99,7 +99,7 @@ static __always_inline int tls_evidence(u64 sock, struct conn *conn, struct call
 		return 1;
 	}
 	if (conn->tls && call->dir == DIR_IN) {
-		struct received last = { .sock = sock, .start = conn->start, .fd = call->fd };
+		struct received last = { .sock = sock, .born = conn->born, .fd = call->fd };
 
 		bpf_map_update_elem(&last_received, &thread, &last, BPF_ANY);
 	}
@@ -184,15 +184,16 @@ static __always_inline void on_socket(struct work *w, struct sock *sk, u32 tgid,
 	c->todo = c->msg_left = call->len;
 	/* The counter of the stream has moved past these bytes by now. */
 	if (call->dir == DIR_IN)
-		c->seq = GET(struct tcp_sock, tcp, copied_seq) - call->len;
+		c->seq = read_to(sk) - call->len;
 	else
 		c->seq = GET(struct tcp_sock, tcp, write_seq) - call->len;
-	if (left_out(conn, tgid, call->dir, call->len)) {
+	if (left_out(c, conn, call->len, c->seq, conn->next[DIR_OUT])) {
 		conn->next[call->dir & 1] = c->seq + call->len;
 		return;
 	}
-	catch_up(c, conn, conn->seen, target);
 	conn->seen = 1;
+	if (c->seq != conn->next[call->dir & 1])
+		unseen(c, conn, target);
 	conn->next[call->dir & 1] = c->seq + call->len;
 	if (call->size_only) {
 		c->flags = FLAG_SIZE_ONLY;

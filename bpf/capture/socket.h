@@ -65,13 +65,22 @@ static __always_inline void addresses(struct conn *conn, struct sock *sk)
 	BPF_CORE_READ_INTO(&conn->raddr, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
 }
 
+/* read_to is the number behind the last byte that was received. A FIN counts as one more once it was taken note of, which may
+ * be in the call that received the last bytes before it. */
+static __always_inline u32 read_to(struct sock *sk)
+{
+	u32 at = GET(struct tcp_sock, sk, copied_seq);
+
+	return GET(struct sock, sk, __sk_common.skc_flags) & SOCK_DONE && at == GET(struct tcp_sock, sk, rcv_nxt) ? at - 1 : at;
+}
+
 /* first_byte tells whether what was just read is the beginning of the stream: the counter of all bytes that ever came,
  * taken off the number of the next one, is the number of the first. More may come meanwhile: then the two do not belong
  * together, and are read again. */
 static __always_inline int first_byte(struct sock *sk, u32 len)
 {
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
-	u32 at = BPF_CORE_READ(tcp, copied_seq) - len;
+	u32 at = read_to(sk) - len;
 
 	for (int i = 0; i < 3; i++)
 		if (BPF_CORE_READ(tcp, rcv_nxt) - (u32)BPF_CORE_READ(tcp, bytes_received) == at)
@@ -91,21 +100,12 @@ static __always_inline int first_sent(struct sock *sk, u32 len)
 	return 0;
 }
 
-/* read_to is the number behind the last byte that was received: a FIN that was taken note of counts as one more. */
-static __always_inline u32 read_to(struct sock *sk)
-{
-	struct tcp_sock *tcp = (struct tcp_sock *)sk;
-	u32 at = BPF_CORE_READ(tcp, copied_seq);
-
-	return BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN && at == BPF_CORE_READ(tcp, rcv_nxt) ? at - 1 : at;
-}
-
 /* numbers sets what comes next. */
 static __always_inline void numbers(struct conn *conn, struct sock *sk)
 {
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
 
-	conn->next[DIR_IN] = BPF_CORE_READ(tcp, copied_seq);
+	conn->next[DIR_IN] = read_to(sk);
 	conn->next[DIR_OUT] = BPF_CORE_READ(tcp, write_seq);
 }
 
@@ -118,7 +118,7 @@ static __always_inline struct conn *lookup(struct sock *sk, u8 dir, u32 len)
 
 	if (conn)
 		return conn;
-	fresh.start = bpf_ktime_get_ns();
+	fresh.start = fresh.born = bpf_ktime_get_ns();
 	fresh.last_dir = !dir;
 	addresses(&fresh, sk);
 	numbers(&fresh, sk);
@@ -145,7 +145,7 @@ static __always_inline void accepted(int fd)
 
 	if (!sk)
 		return;
-	fresh.start = bpf_ktime_get_ns();
+	fresh.start = fresh.born = bpf_ktime_get_ns();
 	fresh.role = ROLE_SERVER;
 	fresh.last_dir = DIR_OUT;
 	fresh.from_start = 1;

@@ -43,7 +43,7 @@ enum {
 #define PROT_WRITE 0x2
 #define PROT_EXEC 0x4
 #define MAP_PRIVATE 0x2
-#define RCV_SHUTDOWN 1
+#define SOCK_DONE 2 /* of skc_flags: the peer sent its FIN */
 #define MSG_PEEK 0x2
 #define MSG_TRUNC 0x20
 #define MSG_ERRQUEUE 0x2000
@@ -122,15 +122,18 @@ struct sock_common {
 	u16 skc_dport;
 	u16 skc_num;
 	u16 skc_family;
+	unsigned long skc_flags;
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 };
 
+struct socket;
+
 struct sock {
 	struct sock_common __sk_common;
+	struct socket *sk_socket;
 	u16 sk_protocol;
-	u8 sk_shutdown;
 };
 
 struct socket {

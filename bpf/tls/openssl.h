@@ -23,7 +23,7 @@ static __always_inline struct conn *alive(struct received *of)
 	u64 sock = of->sock;
 	struct conn *conn = bpf_map_lookup_elem(&conns, &sock);
 
-	return conn && conn->start == of->start && !conn->closed ? conn : 0;
+	return conn && conn->born == of->born && !conn->closed ? conn : 0;
 }
 
 static __always_inline void tls_enter(u64 ssl, u64 buf, u64 counted, u8 dir)
@@ -97,7 +97,7 @@ static __always_inline struct conn *by_layout(u64 ssl, struct received *out)
 		conn = lookup(sk, DIR_IN, 0);
 		if (conn && !conn->closed && (conn->tls || !conn->looked) && (!conn->ssl || conn->ssl == ssl)) {
 			out->sock = (u64)sk;
-			out->start = conn->start;
+			out->born = conn->born;
 			out->fd = fd;
 			return conn;
 		}
@@ -119,8 +119,8 @@ static __always_inline struct conn *session(struct tls_call *in, u32 tgid, u64 t
 		conn = bpf_map_lookup_elem(&conns, &found.sock);
 		if (!conn || conn->closed)
 			return 0;
-		found.start = conn->start;
-		if (known && known->sock == found.sock && known->start == found.start) {
+		found.born = conn->born;
+		if (known && known->sock == found.sock && known->born == found.born) {
 			*sock = found.sock;
 			return conn;
 		}
@@ -160,7 +160,6 @@ static __always_inline void began(u64 sock, struct conn *conn, u32 tgid)
 
 	conn->tls = 1;
 	conn->begun = 1;
-	conn->left[DIR_IN] = conn->left[DIR_OUT] = 0;
 	numbers(conn, (struct sock *)sock);
 	/* It was the handshake. Of a connection that is older than the probes it may also be a request, read by a call that
 	 * the thread was in when they came. */
@@ -207,9 +206,8 @@ static __always_inline void tls_moved(struct tls_call *in, u32 tgid, u64 thread,
 	c->todo = c->msg_left = c->left = moved;
 	c->seq = conn->next[dir];
 	conn->next[dir] += moved;
-	if (left_out(conn, tgid, dir, moved))
+	if (left_out(c, conn, moved, c->seq, conn->next[DIR_OUT]))
 		return;
-	catch_up(c, conn, conn->seen_plain, 0);
 	conn->seen_plain = 1;
 	copy(c, conn, OF_TLS, thread);
 }

@@ -36,7 +36,7 @@ const (
 	FlagTLS
 	// flagNotice: news of a process; it never reaches the handler of events.
 	flagNotice
-	// FlagShed: truncated, while budgets are below what was asked for.
+	// FlagShed: truncated, while budgets are below what was asked for; with FlagClose, left out from then on.
 	FlagShed
 	// FlagUnseen, with FlagSizeOnly: moved by a way that no program follows, and found out by the numbers of what came later.
 	FlagUnseen

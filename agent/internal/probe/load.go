@@ -263,7 +263,7 @@ func (l *loaded) stats(sum Stats) Stats {
 }
 
 // usage is struct usage of bpf/capture/events.h.
-type usage struct{ Undecrypted, Moved, Called, Shed uint64 }
+type usage struct{ Undecrypted, Moved, Called, Shed, ShedBytes uint64 }
 
 // usage reads what is counted of one process.
 func (l *loaded) usage(pid uint32) Usage {
@@ -272,7 +272,7 @@ func (l *loaded) usage(pid uint32) Usage {
 		return Usage{}
 	}
 	// A call that began before both were counted together may stand on one side only.
-	return Usage{Undecrypted: raw.Undecrypted, IOUring: raw.Moved - min(raw.Moved, raw.Called), Shed: raw.Shed}
+	return Usage{Undecrypted: raw.Undecrypted, IOUring: raw.Moved - min(raw.Moved, raw.Called), Shed: raw.Shed, ShedBytes: raw.ShedBytes}
 }
 
 // sleep tells the programs to wake the reader with their next record.

@@ -163,6 +163,12 @@ func receive(how string, fd int, buf []byte) (int, error) {
 	case "recvmmsg-sendmmsg":
 		// The second message has bytes only if more are there than the first takes.
 		return messages(unix.SYS_RECVMMSG, fd, [][]byte{buf[:100], buf[100:300], buf[300:5000], buf[5000:]}, unix.MSG_WAITFORONE)
+	case "half-closed":
+		// The client is done before anything is read.
+		if err := wait(fd, unix.POLLRDHUP); err != nil {
+			return 0, err
+		}
+		return syscall.Read(fd, buf)
 	case "splice":
 		return spliceIn(fd, buf)
 	case "nonblocking":
@@ -197,7 +203,7 @@ func wait(fd int, what int16) error {
 
 func send(how string, fd int, data []byte) error {
 	switch how {
-	case "read-write":
+	case "read-write", "half-closed":
 		return writeAll(data, func(b []byte) (int, error) { return syscall.Write(fd, b) })
 	case "readv-writev":
 		return writeAll(data, func(b []byte) (int, error) { return unix.Writev(fd, [][]byte{b[:len(b)/2], b[len(b)/2:]}) })

@@ -155,7 +155,8 @@ func (p *Probe) SetBudgets(request, response uint64, shed bool) error {
 }
 
 // SetShares makes some processes' connections be left out: each that is named keeps this part of them, chosen by a hash, so that
-// a connection is taken as a whole. What is left out is told by its size when the connection is taken again, or ends.
+// a connection is taken as a whole. It ends, with FlagShed, when it is left out from then on; when it is taken again it is another
+// one, of which the beginning was not seen.
 func (p *Probe) SetShares(shares map[uint32]float64) error {
 	scaled := make(map[uint32]uint32, len(shares))
 	for pid, share := range shares {

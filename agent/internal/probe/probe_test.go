@@ -263,6 +263,33 @@ func bytesAreExact(t *testing.T, backend string) {
 	}
 }
 
+// The client's FIN is taken note of by the call that receives the last bytes before it: it is none of them.
+func TestHalfClosed(t *testing.T) {
+	overBackends(t, halfClosed)
+}
+
+func halfClosed(t *testing.T, backend string) {
+	r := start(t, "half-closed", generous(backend))
+	conn, err := net.Dial("tcp", r.address)
+	require.NoError(t, err)
+	_, err = io.WriteString(conn, "the only one")
+	require.NoError(t, err)
+	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+	echo, err := io.ReadAll(conn)
+	require.NoError(t, err)
+	require.Equal(t, "the only one", string(echo))
+	require.NoError(t, conn.Close())
+	r.awaitClose(t)
+	for _, dir := range []Direction{In, Out} {
+		data, _, size := r.stream(dir)
+		require.Equal(t, "the only one", string(data))
+		require.Equal(t, 12, size)
+		require.Equal(t, uint32(12), r.events[len(r.events)-1].Ends[dir]-r.first(dir))
+	}
+	require.NotZero(t, r.events[0].Flags&FlagStart)
+	require.Zero(t, r.probe.Stats().UnseenBytes)
+}
+
 // first is the number of a direction's first byte.
 func (r *rig) first(dir Direction) uint32 {
 	r.mu.Lock()

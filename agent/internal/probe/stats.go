@@ -51,6 +51,6 @@ type Usage struct {
 	Undecrypted uint64
 	// IOUring is what was moved by io_uring since it is watched.
 	IOUring uint64
-	// Shed requests were made on connections that are left out.
-	Shed uint64
+	// Shed requests were made on connections that are left out, which moved ShedBytes.
+	Shed, ShedBytes uint64
 }
