@@ -50,6 +50,36 @@ func TestTLSLibraryLoadedLate(t *testing.T) {
 	require.Equal(t, get("/late"), asSent(s.aggregator.await(t, "/late")[0]))
 }
 
+// Where nothing but musl is known the library is found by its path there, in a mount namespace of its own. What the linker was
+// told decides which functions have probes; all that is captured is the same.
+func TestTLSMusl(t *testing.T) {
+	for name, test := range map[string]struct{ libraries, site, why string }{
+		"linked as Alpine does":               {"/lib", "^ssl_read_internal, ssl_write_internal$", "^$"},
+		"DT_HASH only, no table of functions": {"/opt/plain", "^SSL_read, SSL_read_ex, SSL_write, SSL_write_ex2?$", "no function is known to begin where SSL_read calls ssl_read_internal"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			requireBPF(t)
+			p := inMusl(test.libraries)(t)
+			s := mirror(t, p)
+			list := s.agent.status().GetCoverage()
+			require.NotEmpty(t, list)
+			for _, c := range list {
+				require.Len(t, c.GetTls(), 1)
+				told := c.GetTls()[0]
+				require.Equal(t, filepath.Join(test.libraries, "libssl.so.3"), told.GetLibrary())
+				require.Regexp(t, `^3\.`, told.GetVersion())
+				require.Regexp(t, test.site, told.GetSite())
+				require.Regexp(t, test.why, told.GetWhy())
+			}
+			c := dialTLS(t, p.address)
+			require.NoError(t, c.ask(get("/musl")))
+			got := s.aggregator.await(t, "/musl")
+			require.Equal(t, get("/musl"), asSent(got[0]))
+			require.Equal(t, uint64(len("hello")), got[len(got)-1].GetResponse().GetBodySize())
+		})
+	}
+}
+
 // The same library also speaks for a process that is a client: that makes no exchanges.
 func TestTLSClientLegs(t *testing.T) {
 	requireBPF(t)

@@ -149,13 +149,21 @@ func startNginx(t *testing.T) *program {
 	return p.launch(t, exec.Command(find(t, "/usr/sbin/nginx", "nginx-light"), args...)).listening(t)
 }
 
+// cached is a folder that a script makes in the cache, or finds there.
+func cached(t testing.TB, script string) string {
+	t.Helper()
+	cmd := exec.Command(script)
+	cmd.Stderr = t.Output()
+	made, err := cmd.Output()
+	require.NoError(t, err, script)
+	return strings.TrimSpace(string(made))
+}
+
 // inRoot is the nginx of another suite, in a root of its own as a container has it.
 func inRoot(suite string) starter {
 	return func(t *testing.T) *program {
 		t.Helper()
-		made, err := exec.Command("testdata/roots.sh").Output()
-		require.NoError(t, err, "%s", made)
-		root := filepath.Join(strings.TrimSpace(string(made)), suite)
+		root := filepath.Join(cached(t, "testdata/roots.sh"), suite)
 		// nginx opens it before anything else.
 		require.NoError(t, os.WriteFile(filepath.Join(root, "dev/null"), nil, 0o666))
 		require.NoError(t, os.WriteFile(filepath.Join(root, "etc/passwd"), []byte("root:x:0:0:root:/root:/bin/sh\n"), 0o644))
@@ -165,6 +173,19 @@ func inRoot(suite string) starter {
 		cmd := exec.Command("/usr/sbin/nginx", args[:len(args)-2]...)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
 		cmd.Dir = "/"
+		return p.launch(t, cmd).listening(t)
+	}
+}
+
+// inMusl is an nginx where nothing but musl is known, in a mount namespace of its own: as in a container of Alpine's.
+func inMusl(libraries string) starter {
+	return func(t *testing.T) *program {
+		t.Helper()
+		find(t, "/usr/bin/musl-gcc", "musl-tools")
+		root := cached(t, "testdata/musl.sh")
+		p, args := nginx(t, root, "", fmt.Sprintf("proxy_pass http://%s; proxy_http_version 1.1;", plainBackend(t)))
+		cmd := exec.Command(filepath.Join(root, "enter"), append([]string{root, "/usr/sbin/nginx"}, args...)...)
+		cmd.Env = []string{"LD_LIBRARY_PATH=" + libraries}
 		return p.launch(t, cmd).listening(t)
 	}
 }

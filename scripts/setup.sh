@@ -8,7 +8,7 @@
 set -euo pipefail
 declare -A packages=(
 	[demo]='nginx-light postgresql'
-	[test]='nginx-light postgresql chromium iproute2 haproxy python3 curl openssl gnutls-bin cpio'
+	[test]='nginx-light postgresql chromium iproute2 haproxy python3 curl openssl gnutls-bin cpio musl-tools gcc make perl linux-libc-dev'
 	[bench]='wrk'
 	[kernels]='qemu-system-x86 cpio xz-utils zstd debian-archive-keyring nginx-light haproxy busybox-static curl openssl python3'
 	[gen]='clang-16 llvm-16 libbpf-dev'

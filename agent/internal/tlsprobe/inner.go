@@ -102,7 +102,7 @@ func (l *library) passesOn(name string, among []Site, left map[string]bool) bool
 		return false
 	}
 	for _, found := range calls {
-		to := l.named(found.target)
+		to := l.callee(found)
 		for _, site := range among {
 			f, ok := l.functions[site.Function]
 			if ok && site.Function != name && !left[site.Function] && (to == site.Function || found.target == f.address) {
@@ -111,6 +111,14 @@ func (l *library) passesOn(name string, among []Site, left map[string]bool) bool
 		}
 	}
 	return false
+}
+
+// callee is the symbol that a call goes to; empty for a function that has none.
+func (l *library) callee(found call) string {
+	if found.slot != 0 {
+		return l.imported(found.slot)
+	}
+	return l.named(found.target)
 }
 
 // named is the symbol that a stub of the procedure linkage table goes to; empty if an address is no stub.
@@ -220,7 +228,7 @@ func (l *library) handsOn(name string, way func(code, call) bool) (uint64, error
 	}
 	var target uint64
 	for _, found := range calls {
-		if !way(*c, found) || l.named(found.target) != "" {
+		if found.slot != 0 || !way(*c, found) || l.named(found.target) != "" {
 			continue
 		}
 		if target != 0 && target != found.target {

@@ -45,11 +45,14 @@ var passed = [...]int{7, 6, 2, 1, 8}
 // clobbered are those that a callee need not keep.
 var clobbered = [...]int{0, 1, 2, 6, 7, 8, 9, 10, 11}
 
-// call is a direct call, or a jump out of the function, and what is known there.
+// call is a call, or a jump out of the function, and what is known there.
 type call struct {
-	at, next, target uint64
-	regs             registers
-	tail             bool
+	at, next uint64
+	// target is where a direct one goes. Code without a linkage table (-fno-plt, as Alpine builds) goes by a slot of the global
+	// offset table.
+	target, slot uint64
+	regs         registers
+	tail         bool
 }
 
 // code is a function under study.
@@ -121,8 +124,8 @@ func (c code) walk(from uint64, regs registers, found func(call), loads func(x86
 		inside := direct && target >= c.start && target-c.start < uint64(len(c.text))
 		switch {
 		case inst.Op == x86asm.CALL, inst.Op == x86asm.JMP && !inside:
-			if direct {
-				found(call{at: p.pc, next: next, target: target, regs: p.regs, tail: inst.Op == x86asm.JMP})
+			if slot, known := indirect(inst, next); direct || known {
+				found(call{at: p.pc, next: next, target: target, slot: slot, regs: p.regs, tail: inst.Op == x86asm.JMP})
 			}
 			paths = paths[:len(paths)-1]
 		case inst.Op == x86asm.JMP:
@@ -155,7 +158,19 @@ func (c code) walk(from uint64, regs registers, found func(call), loads func(x86
 // relative is where a direct jump or call goes.
 func relative(inst x86asm.Inst, next uint64) (uint64, bool) {
 	rel, ok := inst.Args[0].(x86asm.Rel)
-	return next + uint64(int64(rel)), ok
+	if !ok {
+		return 0, false
+	}
+	return next + uint64(int64(rel)), true
+}
+
+// indirect is where a jump or call reads its target from, if that is one place.
+func indirect(inst x86asm.Inst, next uint64) (uint64, bool) {
+	m, ok := inst.Args[0].(x86asm.Mem)
+	if !ok || m.Base != x86asm.RIP {
+		return 0, false
+	}
+	return next + uint64(m.Disp), true
 }
 
 // loaded is the memory from which an instruction fills a register.
@@ -189,9 +204,5 @@ func (c code) stub() (slot uint64, ok bool) {
 	if !ok || inst.Op != x86asm.JMP {
 		return 0, false
 	}
-	m, ok := inst.Args[0].(x86asm.Mem)
-	if !ok || m.Base != x86asm.RIP {
-		return 0, false
-	}
-	return c.start + uint64(skip+inst.Len) + uint64(m.Disp), true
+	return indirect(inst, c.start+uint64(skip+inst.Len))
 }
