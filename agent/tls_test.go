@@ -24,6 +24,8 @@ var programs = map[string]starter{
 	"nginx":                        startNginx,
 	"nginx, OpenSSL 1.1.1, chroot": inRoot("bullseye"),
 	"nginx, OpenSSL 3.5, chroot":   inRoot("trixie"),
+	"nginx, musl, chroot":          inMusl("/lib"),
+	"nginx, musl, plain, chroot":   inMusl("/opt/plain"),
 	"nginx, own prefix":            ownPrefix,
 	"nginx, library replaced":      replaced,
 	"haproxy":                      startHAProxy,
