@@ -32,11 +32,11 @@ func BenchmarkSaturated(b *testing.B) {
 				url := scheme + "://" + p.address + "/"
 				var alone, mirrored []load
 				for range 3 {
-					alone = append(alone, runWrk(b, wrk, url))
+					alone = append(alone, runWrk(b, wrk, url, 32))
 					s := &site{aggregator: &aggregator{came: make(chan struct{}, 1), forget: true}, address: p.address}
 					s.filters = append(s.filters, p.filter)
 					s.run(b)
-					mirrored = append(mirrored, runWrk(b, wrk, url))
+					mirrored = append(mirrored, runWrk(b, wrk, url, 32))
 					stats := s.agent.probe.Stats()
 					b.Logf("seen %d bytes, no room for %d, shedding %q", stats.Bytes, stats.RingFullBytes, s.agent.budget.State().Text)
 					s.stop()
@@ -79,9 +79,9 @@ var (
 	p99Line  = regexp.MustCompile(`99%\s+([\d.]+(?:us|ms|s))`)
 )
 
-func runWrk(b *testing.B, wrk, url string) load {
+func runWrk(b *testing.B, wrk, url string, connections int) load {
 	b.Helper()
-	out, err := exec.Command(wrk, "-t1", "-c32", "-d4s", "--latency", url).CombinedOutput()
+	out, err := exec.Command(wrk, "-t1", fmt.Sprint("-c", connections), "-d4s", "--latency", url).CombinedOutput()
 	require.NoError(b, err, "%s", out)
 	rate, late := rateLine.FindSubmatch(out), p99Line.FindSubmatch(out)
 	require.NotNil(b, rate, "%s", out)
@@ -104,9 +104,9 @@ func BenchmarkOverload(b *testing.B) {
 	url := "http://" + p.address + "/"
 	for b.Loop() {
 		free := watched(b, p, budget.Config{})
-		runWrk(b, wrk, url)
+		runWrk(b, wrk, url, 200)
 		before, at := free.mark()
-		runWrk(b, wrk, url)
+		runWrk(b, wrk, url, 200)
 		rate, used := free.since(before, at)
 		free.stop()
 
@@ -114,11 +114,11 @@ func BenchmarkOverload(b *testing.B) {
 		s := watched(b, p, budget.Config{CPU: share, Window: config.Duration(2 * time.Second), Recovery: config.Duration(30 * time.Second)})
 		// It finds its step meanwhile.
 		for range 6 {
-			runWrk(b, wrk, url)
+			runWrk(b, wrk, url, 200)
 			b.Logf("sheds %q", s.agent.budget.State().Text)
 		}
 		before, at = s.mark()
-		runWrk(b, wrk, url)
+		runWrk(b, wrk, url, 200)
 		kept, took := s.since(before, at)
 		stats := s.agent.probe.Stats()
 		b.Logf("%+v %+v %v", stats, s.agent.losses.Snapshot(), s.agent.began())

@@ -472,6 +472,7 @@ static __noinline int left_out(struct cursor *c, struct conn *conn, u32 len, u32
 		} else if (!leave && conn->out) {
 			conn->start = c->mono;
 			conn->from_start = 0;
+			conn->lost[DIR_IN] = conn->lost[DIR_OUT] = 0;
 		}
 		conn->out = leave;
 	}

@@ -142,11 +142,11 @@ func TestOverItsShare(t *testing.T) {
 			requests, responses = append(requests, s.Request), append(responses, s.Response)
 		}
 		require.Equal(t, []uint32{32 << 10, 16 << 10, 8 << 10, 4 << 10, 2 << 10, 2 << 10, 2 << 10}, requests)
-		require.Equal(t, []uint32{4096, 4096, 4096, 4096, 4096, 512, 64}, responses)
-		require.Equal(t, map[uint32]float64{2: 114.0 / 256}, w.applied[7].Shares, "who has little keeps all of it")
+		require.Equal(t, []uint32{4096, 4096, 4096, 4096, 4096, 1024, 1024}, responses)
+		require.Equal(t, map[uint32]float64{2: 185.0 / 256}, w.applied[6].Shares, "who has little keeps all of it")
 		require.Equal(t, map[uint32]float64{1: 80.0 / 256, 2: 9.0 / 256}, th.State().Shares, "a flood stays visible")
-		require.Equal(t, 11, th.State().Step)
-		require.Contains(t, th.State().Text, "one exchange of 16 is kept")
+		require.Equal(t, 14, th.State().Step)
+		require.Contains(t, th.State().Text, "6 % of all connections are kept")
 
 		w.applied, w.used = nil, 0.3
 		w.pass(10 * time.Minute)
@@ -154,14 +154,14 @@ func TestOverItsShare(t *testing.T) {
 		w.used = 0.2
 		w.pass(14 * time.Second)
 		require.Empty(t, w.applied, "the mean of the last half minute is above")
-		w.pass(12 * 30 * time.Second)
+		w.pass(15 * 30 * time.Second)
 		require.Equal(t, State{Request: 64 << 10, Response: 4 << 10}, th.State())
 		steps := []int{}
 		for _, s := range w.applied {
 			steps = append(steps, s.Step)
 		}
 		require.True(t, slices.IsSortedFunc(steps, func(a, b int) int { return b - a }), steps)
-		require.Equal(t, []int{10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0}, slices.Compact(steps))
+		require.Equal(t, []int{13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0}, slices.Compact(steps))
 	})
 }
 
@@ -170,7 +170,7 @@ func TestFarOverItsShare(t *testing.T) {
 	t.Parallel()
 	run(t, DefaultConfig(), func(w *world, th *Thermostat) {
 		w.used = 2
-		for _, want := range []State{{Step: 5, Request: 2 << 10, Response: 4 << 10}, {Step: 6, Request: 2 << 10, Response: 512}, {Step: 8, Request: 2 << 10, Response: 64}, {Step: 9, Request: 2 << 10, Response: 64}} {
+		for _, want := range []State{{Step: 5, Request: 2 << 10, Response: 4 << 10}, {Step: 6, Request: 2 << 10, Response: 1 << 10}, {Step: 10, Request: 2 << 10, Response: 1 << 10}, {Step: 14, Request: 2 << 10, Response: 1 << 10}} {
 			w.pass(10 * time.Second)
 			got := th.State()
 			got.Text = ""

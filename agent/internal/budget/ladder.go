@@ -9,7 +9,7 @@ const (
 	nothing class = iota
 	bodyTail
 	body
-	responseHead
+	answerBody
 	exchanges
 )
 
@@ -27,9 +27,8 @@ const (
 	// headOnly holds the request line and the headers of nearly every request, credentials among them: these are never shed.
 	// The programs cannot tell where a head ends, so what of a body fits beside a short one is still copied.
 	headOnly = 2 << 10
-	// leastHead holds the first headers of an answer, statusLine its status alone.
-	leastHead  = 512
-	statusLine = 64
+	// leastAnswer holds the head of nearly every answer: without it nobody knows where the answer ends, and what the next is for.
+	leastAnswer = 1 << 10
 	// leastKeep is the last step: some exchanges of everyone, so that a flood stays visible.
 	leastKeep = 1.0 / 16
 )
@@ -47,14 +46,14 @@ func ladder(c Ceiling) []rung {
 		at.request = headOnly
 		step(body)
 	}
-	for _, n := range []uint32{leastHead, statusLine} {
-		if at.response > n {
-			at.response = n
-			step(responseHead)
-		}
+	if at.response > leastAnswer {
+		at.response = leastAnswer
+		step(answerBody)
 	}
-	for at.keep > leastKeep {
-		at.keep /= 2
+	for half := 1.0; half > leastKeep; half /= 2 {
+		at.keep = half * 3 / 4
+		step(exchanges)
+		at.keep = half / 2
 		step(exchanges)
 	}
 	return steps
@@ -67,10 +66,10 @@ func (r rung) text(c Ceiling) string {
 		return fmt.Sprintf("request bodies are copied up to %s of %s", size(r.request), size(c.Request))
 	case body:
 		return fmt.Sprintf("requests are copied up to %s, their heads", size(r.request))
-	case responseHead:
+	case answerBody:
 		return fmt.Sprintf("requests are copied up to %s, answers up to %s", size(r.request), size(r.response))
 	case exchanges:
-		return fmt.Sprintf("one exchange of %.0f is kept, first of the processes that have most", 1/r.keep)
+		return fmt.Sprintf("%.0f %% of all connections are kept, and left out first of the processes that have most", 100*r.keep)
 	default:
 		return ""
 	}

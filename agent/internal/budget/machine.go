@@ -80,7 +80,7 @@ func (m *machine) heat(in inputs) {
 	if used, ok := m.mean(in.now, time.Duration(m.cfg.Window)); ok && m.cfg.CPU > 0 && used > m.cfg.CPU {
 		to := m.step + 1
 		if used > far*m.cfg.CPU {
-			to = m.beyond()
+			to = m.beyond(m.cfg.CPU / used)
 		}
 		m.down(in, to, fmt.Sprintf("the agent took %.2f of a core and may take %.2f", used, m.cfg.CPU))
 		return
@@ -92,10 +92,15 @@ func (m *machine) heat(in inputs) {
 	}
 }
 
-// beyond is the first step that sheds of another class than this one and the tails of bodies.
-func (m *machine) beyond() int {
+// beyond is the first step that sheds of another class than this one and the tails of bodies. What is left out costs nothing: of
+// exchanges, it keeps no more than the part that may be taken, in one step.
+func (m *machine) beyond(part float64) int {
+	now := m.ladder[m.step]
 	for i, r := range m.ladder {
-		if r.class > max(m.ladder[m.step].class, bodyTail) {
+		switch {
+		case r.class < exchanges && r.class > max(now.class, bodyTail):
+			return i
+		case r.class == exchanges && i > m.step && (i == len(m.ladder)-1 || m.ladder[i+1].keep < now.keep*part):
 			return i
 		}
 	}

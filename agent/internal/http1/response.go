@@ -138,10 +138,24 @@ func (p *ResponseParser) Skip(n uint64, reason trafficv1.GapReason) {
 		// No server sends its heads by sendfile.
 		p.state = responseBody
 		p.settle(p.body.skip(&p.current.message, n, reason))
+	case p.state == responseHead && p.current.Status >= 200:
+		p.Lost += n
+		p.cutHead(reason)
 	default:
 		p.Lost += n
 		p.lose()
 	}
+}
+
+// cutHead ends a head of which the rest was not seen: what its status says, and the headers before, is known. Where the response
+// ends is not.
+func (p *ResponseParser) cutHead(reason trafficv1.GapReason) {
+	r := p.current
+	p.framing.commit(&r.message)
+	r.gap(Gap{InHead: true, Offset: uint64(len(r.Head)), Reason: reason})
+	r.HeadDone = true
+	p.handler.ResponseHead(r)
+	p.lose()
 }
 
 // Close tells that the connection is done: a body without a length ends here.

@@ -36,7 +36,7 @@ const maxBudget = 1 << 20
 
 // DefaultConfig copies 64 KiB of a request and the head of a response.
 func DefaultConfig() Config {
-	return Config{Backend: BackendAuto, RequestBudget: 64 << 10, ResponseBudget: 4 << 10, RingBytes: 16 << 20, Poll: 2 * time.Millisecond, Nap: 50 * time.Millisecond}
+	return Config{Backend: BackendAuto, RequestBudget: 64 << 10, ResponseBudget: 4 << 10, RingBytes: 16 << 20, Poll: 5 * time.Millisecond, Nap: 50 * time.Millisecond}
 }
 
 // Validate says what is allowed.
@@ -305,7 +305,7 @@ func (p *Probe) Run(ctx context.Context, handlers Handlers) error {
 }
 
 // restless is how many empty looks the reader takes before it sleeps.
-const restless = 10
+const restless = 5
 
 // read drains one load's ring until it is closed or ctx ends. While records come it looks every few milliseconds, which is
 // cheaper than to be woken for each; when none come it sleeps, and the next one wakes it.

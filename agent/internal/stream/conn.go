@@ -38,6 +38,8 @@ type conn struct {
 	spoke, turned bool
 	// guessed: a response was taken for one because it looked like one, behind a change of direction.
 	guessed bool
+	// pipelines: its client sends requests without waiting. Where an answer was missed, nobody knows what later ones are for.
+	pipelines bool
 	// marked exchanges are those that nothing proves to begin where they seem to; markNext: the one that comes is the first
 	// behind a gap.
 	marked, markNext bool
@@ -136,6 +138,9 @@ func (c *conn) handle(e *probe.Event) {
 	}
 	room := c.table.early < maxEarlyBytes
 	if e.Dir == probe.Out {
+		if !c.out.started && e.Lost > 0 && e.Flags&probe.FlagStart != 0 && len(c.open) > 0 {
+			(*outbound)(c).skip(uint64(e.Lost), trafficv1.GapReason_GAP_REASON_RING_FULL, e.Mono)
+		}
 		c.table.early += c.out.take((*outbound)(c), e, room)
 		return
 	}
@@ -154,6 +159,7 @@ func (c *conn) handle(e *probe.Event) {
 // turn is a change of direction: a response that could not be followed any more has ended before it.
 func (c *conn) turn(e *probe.Event) {
 	if e.Dir == probe.In {
+		c.missedAnswers()
 		if c.turned = true; c.doubt != nil {
 			c.align()
 		}
@@ -165,14 +171,34 @@ func (c *conn) turn(e *probe.Event) {
 	if !c.responses.IsLost() {
 		return
 	}
-	if len(c.open) > 0 && c.open[0].HasAnswer() && !c.open[0].ended {
-		c.answered()
+	c.overdue()
+	if c.pipelines && c.doubt == nil {
+		return
 	}
 	if c.responses.Resync(e.Data); !c.responses.IsLost() {
 		if c.doubt != nil && !c.guessed {
 			c.doubt.need += unseenRequests
 		}
 		c.guessed = true
+	}
+}
+
+// overdue closes the exchange whose answer could not be followed to its end.
+func (c *conn) overdue() {
+	if len(c.open) > 0 && c.open[0].HasAnswer() && !c.open[0].ended {
+		c.answered()
+	}
+}
+
+// missedAnswers closes, when the client sends again, what must have been answered by bytes that were not seen: or the next answer
+// would be taken for theirs.
+func (c *conn) missedAnswers() {
+	if !c.responses.IsLost() {
+		return
+	}
+	c.overdue()
+	for len(c.open) > 0 && !c.open[0].HasAnswer() && !c.requests.UnderWay(c.open[0].Request()) && !c.open[0].Request().Tunnel {
+		c.pop(trafficv1.CloseReason_CLOSE_REASON_LOST)
 	}
 }
 
@@ -350,6 +376,8 @@ func (c *conn) ResponseHead(r *http1.Response) {
 		c.table.lost("response", "no_request", 1)
 		c.darken()
 	default:
+		// Both are known to have come before this answer, so its client did not wait.
+		c.pipelines = c.pipelines || len(c.open) > 1 && !c.guessed
 		c.open[0].answer = r
 		c.open[0].Answered(r, c.now)
 	}
@@ -428,8 +456,7 @@ func (c *conn) closed(e *probe.Event) {
 		return
 	}
 	n := max(0, int32(e.Lost-c.in.lost))
-	// A FIN has a number, too.
-	if behind := int32(e.Ends[probe.In] - c.in.next); e.Ends != [2]uint32{} && behind > 1 {
+	if behind := int32(e.Ends[probe.In] - c.in.next); e.Ends != [2]uint32{} && behind > 0 {
 		n = max(n, behind)
 	}
 	if n > 0 {

@@ -145,6 +145,10 @@ func (h *half) oldest() uint64 {
 
 func reason(f probe.Flags) trafficv1.GapReason {
 	switch {
+	case f&probe.FlagURing != 0:
+		return trafficv1.GapReason_GAP_REASON_IO_URING
+	case f&probe.FlagUnseen != 0:
+		return trafficv1.GapReason_GAP_REASON_NOT_FOLLOWED
 	case f&probe.FlagSizeOnly != 0:
 		return trafficv1.GapReason_GAP_REASON_SENDFILE
 	case f&probe.FlagFault != 0:

@@ -154,6 +154,35 @@ func TestConversations(t *testing.T) {
 			r.in(request("2"))
 			r.answer(ok)
 		}, []string{"CLOSED ANSWERED /1 200", "CLOSED ANSWERED /2 200"}},
+		"head of an answer over its budget": {func(r *rig) {
+			r.in(request("1"))
+			r.table.Handle(r.event(probe.Out, "HTTP/1.1 201 Created\r\nX-One: 1\r\nX-Tw", 9000, probe.FlagTruncated))
+			r.in(request("2"))
+			r.answer(strings.Replace(ok, "200", "404", 1))
+			r.in(request("3"))
+			r.answer(ok)
+		}, []string{"CLOSED ANSWERED /1 201", "CLOSED ANSWERED /2 404", "CLOSED ANSWERED /3 200"}},
+		"answer that found no room": {func(r *rig) {
+			r.in(request("1"))
+			r.seq[probe.Out] += uint32(len(ok))
+			r.in(request("2"))
+			late := r.event(probe.Out, ok, len(ok), 0)
+			late.Lost = uint32(len(ok))
+			r.table.Handle(late)
+			// From here on both are in step again: the client waited for both answers.
+			r.in(request("3"))
+			r.answer(strings.Replace(ok, "200", "404", 1))
+		}, []string{"CLOSED LOST /1 0", "CLOSED LOST /2 0", "CLOSED ANSWERED /3 404"}},
+		"an answer is missed by who does not wait": {func(r *rig) {
+			r.in(request("1") + request("2"))
+			r.answer(ok + ok)
+			r.in(request("3") + request("4"))
+			r.table.Handle(r.event(probe.Out, "HTTP/1.1 200 OK\r\nX", 9000, probe.FlagTruncated))
+			r.in(request("5"))
+			// It may be for any of three.
+			r.answer(strings.Replace(ok, "200", "404", 1))
+			r.close()
+		}, []string{"CLOSED ANSWERED /1 200", "CLOSED ANSWERED /2 200", "CLOSED ANSWERED /3 200", "CLOSED LOST /4 0", "CLOSED RESET /5 0"}},
 		"answer by sendfile": {func(r *rig) {
 			r.in(request("1"))
 			r.answer("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n")
@@ -228,6 +257,10 @@ func TestConversations(t *testing.T) {
 			r.answer(strings.Replace(ok, "200", "400", 1))
 			r.in(request("planted"))
 		}, []string{"REQUEST UNSPECIFIED /1 0", "CLOSED ANSWERED /1 400"}},
+		"left out from here on": {func(r *rig) {
+			r.in(request("1"))
+			r.table.Handle(r.event(probe.In, "", 0, probe.FlagClose|probe.FlagShed))
+		}, []string{"CLOSED LOST /1 0"}},
 		"agent stops": {func(r *rig) { r.in(request("1")); r.table.CloseAll(trafficv1.CloseReason_CLOSE_REASON_AGENT_STOP) },
 			[]string{"CLOSED AGENT_STOP /1 0"}},
 		"idle": {func(r *rig) { r.in(request("1")); r.wait(time.Hour) }, []string{"CLOSED IDLE /1 0"}},

@@ -94,7 +94,12 @@ func (t *Table) Handle(e *probe.Event) {
 		if c != nil {
 			c.lastMono = e.Mono
 			c.closed(e)
-			t.remove(c, trafficv1.CloseReason_CLOSE_REASON_RESET)
+			reason := trafficv1.CloseReason_CLOSE_REASON_RESET
+			if e.Flags&probe.FlagShed != 0 {
+				// It goes on, and nobody looks.
+				reason = trafficv1.CloseReason_CLOSE_REASON_LOST
+			}
+			t.remove(c, reason)
 		} else if e.Lost > 0 {
 			// All of it was lost, and whose it was.
 			t.losses.Add("request_bytes", gapWords[trafficv1.GapReason_GAP_REASON_RING_FULL], int64(e.Lost))
@@ -246,5 +251,6 @@ func (t *Table) lost(place, why string, n int64) { t.losses.Add(place, why, n) }
 var gapWords = map[trafficv1.GapReason]string{
 	trafficv1.GapReason_GAP_REASON_BUDGET: "budget", trafficv1.GapReason_GAP_REASON_RING_FULL: "ring_full",
 	trafficv1.GapReason_GAP_REASON_SENDFILE: "sendfile", trafficv1.GapReason_GAP_REASON_FAULT: "fault",
-	trafficv1.GapReason_GAP_REASON_SHED: "shed",
+	trafficv1.GapReason_GAP_REASON_SHED: "shed", trafficv1.GapReason_GAP_REASON_IO_URING: "io_uring",
+	trafficv1.GapReason_GAP_REASON_NOT_FOLLOWED: "not_followed",
 }

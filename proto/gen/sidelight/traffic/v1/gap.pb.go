@@ -35,6 +35,8 @@ const (
 	GapReason_GAP_REASON_BEFORE_ATTACH GapReason = 6
 	// Shed by the agent, aggregator or processor under load.
 	GapReason_GAP_REASON_SHED GapReason = 7
+	// Moved by a way that no program follows, such as a splice from the socket, or while the kernel skipped the program.
+	GapReason_GAP_REASON_NOT_FOLLOWED GapReason = 8
 )
 
 // Enum value maps for GapReason.
@@ -48,6 +50,7 @@ var (
 		5: "GAP_REASON_FAULT",
 		6: "GAP_REASON_BEFORE_ATTACH",
 		7: "GAP_REASON_SHED",
+		8: "GAP_REASON_NOT_FOLLOWED",
 	}
 	GapReason_value = map[string]int32{
 		"GAP_REASON_UNSPECIFIED":   0,
@@ -58,6 +61,7 @@ var (
 		"GAP_REASON_FAULT":         5,
 		"GAP_REASON_BEFORE_ATTACH": 6,
 		"GAP_REASON_SHED":          7,
+		"GAP_REASON_NOT_FOLLOWED":  8,
 	}
 )
 
@@ -229,7 +233,7 @@ const file_sidelight_traffic_v1_gap_proto_rawDesc = "" +
 	"\x11PART_REQUEST_HEAD\x10\x01\x12\x15\n" +
 	"\x11PART_REQUEST_BODY\x10\x02\x12\x16\n" +
 	"\x12PART_RESPONSE_HEAD\x10\x03\x12\x16\n" +
-	"\x12PART_RESPONSE_BODY\x10\x04*\xd3\x01\n" +
+	"\x12PART_RESPONSE_BODY\x10\x04*\xf0\x01\n" +
 	"\tGapReason\x12\x1a\n" +
 	"\x16GAP_REASON_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11GAP_REASON_BUDGET\x10\x01\x12\x18\n" +
@@ -238,7 +242,8 @@ const file_sidelight_traffic_v1_gap_proto_rawDesc = "" +
 	"\x13GAP_REASON_IO_URING\x10\x04\x12\x14\n" +
 	"\x10GAP_REASON_FAULT\x10\x05\x12\x1c\n" +
 	"\x18GAP_REASON_BEFORE_ATTACH\x10\x06\x12\x13\n" +
-	"\x0fGAP_REASON_SHED\x10\aB\xdf\x01\n" +
+	"\x0fGAP_REASON_SHED\x10\a\x12\x1b\n" +
+	"\x17GAP_REASON_NOT_FOLLOWED\x10\bB\xdf\x01\n" +
 	"\x18com.sidelight.traffic.v1B\bGapProtoP\x01ZGgithub.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1;trafficv1\xa2\x02\x03STX\xaa\x02\x14Sidelight.Traffic.V1\xca\x02\x14Sidelight\\Traffic\\V1\xe2\x02 Sidelight\\Traffic\\V1\\GPBMetadata\xea\x02\x16Sidelight::Traffic::V1b\x06proto3"
 
 var (
