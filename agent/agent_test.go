@@ -251,7 +251,7 @@ func portOf(t testing.TB, address string) uint16 {
 func (s *site) run(t testing.TB) {
 	t.Helper()
 	s.runWithout(t)
-	require.Eventually(t, func() bool { return s.agent.Mirrored() >= 1 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return s.agent.Mirrored() >= 1 }, time.Minute, 10*time.Millisecond)
 }
 
 func (s *site) runWithout(t testing.TB) {
@@ -286,7 +286,7 @@ func (s *site) runWithout(t testing.TB) {
 		require.NoError(t, <-ended)
 	})
 	t.Cleanup(s.stop)
-	require.Eventually(t, func() bool { return s.agent.Ready() == nil }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return s.agent.Ready() == nil }, time.Minute, 10*time.Millisecond)
 }
 
 // send writes raw requests on one connection and gives the status of each answer.

@@ -20,7 +20,7 @@ import (
 const (
 	// testTimeout ends a test binary, machineTimeout the whole machine.
 	testTimeout    = 8 * time.Minute
-	machineTimeout = 10 * time.Minute
+	machineTimeout = 20 * time.Minute
 	emulator       = "qemu-system-x86_64"
 )
 
