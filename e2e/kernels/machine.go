@@ -19,8 +19,8 @@ import (
 
 const (
 	// testTimeout ends a test binary, machineTimeout the whole machine.
-	testTimeout    = 8 * time.Minute
-	machineTimeout = 20 * time.Minute
+	testTimeout    = 15 * time.Minute
+	machineTimeout = 30 * time.Minute
 	emulator       = "qemu-system-x86_64"
 )
 
