@@ -42,7 +42,7 @@ type Mirror struct {
 
 // Capture bounds what is copied and kept.
 type Capture struct {
-	// Backend is where bytes of sockets are taken: calls, functions, or auto for functions where they can be used.
+	// Backend is where bytes of sockets are taken: sockets, calls, functions, or auto for the first that the kernel can do of the first two.
 	Backend string `yaml:"backend"`
 	// RequestBudget is the bytes copied of a request, up to 1 MiB.
 	RequestBudget config.ByteSize `yaml:"request_budget"`

@@ -63,16 +63,16 @@ static __always_inline void listens(struct sock *sk)
 /* ends tells of the end of a connection, once. */
 static __always_inline void ends(struct sock *sk, struct conn *conn)
 {
-	u64 key = (u64)sk;
 	u32 out = BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
+	struct cursor c = { .sock = (u64)sk, .mono = bpf_ktime_get_ns(), .wake = wakeup() };
 
 	if (conn->closed)
 		return;
 	conn->closed = 1;
 	if (conn->seen)
-		closing(key, conn, read_to(sk), out, 0);
+		closing(&c, conn, read_to(sk), out, 0);
 	if (conn->seen_plain)
-		closing(key, conn, conn->next[DIR_IN], conn->next[DIR_OUT], FLAG_TLS);
+		closing(&c, conn, conn->next[DIR_IN], conn->next[DIR_OUT], FLAG_TLS);
 }
 
 /* The process's side of a connection is done when it has sent its FIN, or has let go of a connection that was reset: until then

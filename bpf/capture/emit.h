@@ -412,29 +412,29 @@ static __always_inline void rest(struct cursor *c, struct conn *conn, u8 dir, u3
 		unseen(c, conn, target);
 }
 
-/* closing tells that the process's side is done, and where both directions ended. */
-static __noinline int closing(u64 sock, struct conn *conn, u32 in, u32 out, u16 flags)
+/* closing tells that the process's side is done, and where both directions ended. The cursor is worked with. */
+static __noinline int closing(struct cursor *c, struct conn *conn, u32 in, u32 out, u16 flags)
 {
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	u8 *target = bpf_map_lookup_elem(&targets, &tgid);
-	struct cursor c = { .sock = sock, .mono = bpf_ktime_get_ns(), .wake = wakeup() };
 	struct event *e;
 
+	c->flags = flags;
 	if (!(flags & FLAG_TLS) && !conn->tls) {
-		rest(&c, conn, DIR_OUT, out, target ? *target : 0);
-		rest(&c, conn, DIR_IN, in, target ? *target : 0);
+		rest(c, conn, DIR_OUT, out, target ? *target : 0);
+		rest(c, conn, DIR_IN, in, target ? *target : 0);
 	}
 	e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
 	if (!e) {
 		count(COUNT_RING_FULL, 1);
 		return 0;
 	}
-	c.flags = FLAG_CLOSE | flags;
-	c.dir = DIR_IN;
-	c.seq = in;
-	header(e, &c, conn, 0, 0, 0);
+	c->flags = FLAG_CLOSE | flags;
+	c->dir = DIR_IN;
+	c->seq = in;
+	header(e, c, conn, 0, 0, 0);
 	e->other = out;
-	bpf_ringbuf_submit(e, c.wake);
+	bpf_ringbuf_submit(e, c->wake);
 	count(COUNT_EVENTS, 1);
 	return 0;
 }
@@ -464,11 +464,16 @@ static __noinline int left_out(struct cursor *c, struct conn *conn, u32 len, u32
 		int leave = to_leave_out(conn, c->tgid);
 
 		if (leave && !conn->out) {
+			u32 seq = c->seq;
+			u16 flags = c->flags;
+
 			if (conn->seen)
-				closing(c->sock, conn, in, out, FLAG_SHED);
+				closing(c, conn, in, out, FLAG_SHED);
 			if (conn->seen_plain)
-				closing(c->sock, conn, in, out, FLAG_SHED | FLAG_TLS);
+				closing(c, conn, in, out, FLAG_SHED | FLAG_TLS);
 			conn->seen = conn->seen_plain = 0;
+			c->seq = seq;
+			c->flags = flags;
 		} else if (!leave && conn->out) {
 			conn->start = c->mono;
 			conn->from_start = 0;

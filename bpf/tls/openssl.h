@@ -106,7 +106,7 @@ static __always_inline struct conn *by_layout(u64 ssl, struct received *out)
 }
 
 /* session finds the connection of the call's session. */
-static __always_inline struct conn *session(struct tls_call *in, u32 tgid, u64 thread, u64 *sock)
+static __noinline struct conn *session(struct tls_call *in, u32 tgid, u64 thread, u64 *sock)
 {
 	struct session_key key = { .ssl = in->ssl, .tgid = tgid };
 	struct received *known = bpf_map_lookup_elem(&sessions, &key);

@@ -42,14 +42,14 @@ func has(number uint) bool {
 	return err == nil && len(missing) == 0
 }
 
-// functions tells whether the other backend could be used.
+// functions tells whether the backend that nobody gets by default could be used.
 func functions() Finding {
 	for _, name := range []string{"inet_sendmsg", "inet6_sendmsg", "inet_recvmsg", "inet6_recvmsg"} {
 		if err := try(ebpf.AttachTraceFExit, name); err != nil {
 			return Finding{Name: "functions", OK: true, Detail: "capture.backend: functions cannot be used here: " + reason(err)}
 		}
 	}
-	return Finding{Name: "functions", OK: true, Detail: "capture.backend: functions can be used here: other processes would pay nothing, and io_uring be seen"}
+	return Finding{Name: "functions", OK: true, Detail: "capture.backend: functions can be used here: what io_uring moves would be seen"}
 }
 
 func uprobes() Finding {
