@@ -27,10 +27,9 @@ func cut(data []byte, ends *[maxLines]int) (count, size int) {
 
 // whole reads the lines behind the first of a head that was cut: one copy, and every name and value a slice of it.
 func (m *message) whole(f *framing, data []byte, ends []int) {
-	raw := make([]byte, len(data))
-	copy(raw, data)
+	raw := append(m.Head[:0], data...)
 	m.Head, m.heads = raw, len(raw)
-	if len(ends) > 1 {
+	if cap(m.Headers) < len(ends)-1 {
 		m.Headers = make([]Header, 0, len(ends)-1)
 	}
 	if bytes.IndexByte(raw, 0) >= 0 {

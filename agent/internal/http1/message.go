@@ -122,7 +122,7 @@ const firstHead = 512
 
 // keepLine copies a line and its ending into the head, and gives the copy of the line.
 func (m *message) keepLine(line []byte, bareLF bool) []byte {
-	if m.Head == nil {
+	if cap(m.Head) == 0 {
 		m.Head = make([]byte, 0, max(firstHead, len(line)+2))
 	}
 	start := len(m.Head)

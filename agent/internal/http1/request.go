@@ -19,6 +19,7 @@ type RequestHandler interface {
 type RequestParser struct {
 	limits  *Limits
 	handler RequestHandler
+	shelf   *Shelf
 
 	state   requestState
 	resumed bool
@@ -52,13 +53,13 @@ const maxBlankLines = 4
 // NewRequestParser makes a parser at the beginning of a stream, or, resumed, in its middle.
 func NewRequestParser(limits Limits, handler RequestHandler, resumed bool) *RequestParser {
 	p := &RequestParser{}
-	p.Init(&limits, handler, resumed)
+	p.Init(&limits, nil, handler, resumed)
 	return p
 }
 
-// Init makes a parser in place, with limits that its owner may change at any time between two calls.
-func (p *RequestParser) Init(limits *Limits, handler RequestHandler, resumed bool) {
-	*p = RequestParser{limits: limits, handler: handler, resumed: resumed}
+// Init makes a parser in place, with limits that its owner may change at any time between two calls, and a shelf or none.
+func (p *RequestParser) Init(limits *Limits, shelf *Shelf, handler RequestHandler, resumed bool) {
+	*p = RequestParser{limits: limits, shelf: shelf, handler: handler, resumed: resumed}
 }
 
 // IsLost tells whether only Resync can help.
@@ -232,8 +233,8 @@ func (p *RequestParser) feedLine(data []byte) []byte {
 }
 
 func (p *RequestParser) begin(minor byte) *Request {
-	r := &Request{Offset: p.start, Resumed: p.resumed}
-	r.Minor = minor
+	r := p.shelf.request()
+	r.Offset, r.Resumed, r.Minor = p.start, p.resumed, minor
 	p.current = r
 	return r
 }

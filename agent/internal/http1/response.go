@@ -20,6 +20,7 @@ type ResponseHandler interface {
 type ResponseParser struct {
 	limits  *Limits
 	handler ResponseHandler
+	shelf   *Shelf
 
 	state responseState
 	// Wary: it is not known for sure what request is answered, so a body that may be the next response after an answer
@@ -49,13 +50,13 @@ const (
 // NewResponseParser makes a parser at the beginning of a response, or, lost, in the middle of one.
 func NewResponseParser(limits Limits, handler ResponseHandler, lost bool) *ResponseParser {
 	p := &ResponseParser{}
-	p.Init(&limits, handler, lost)
+	p.Init(&limits, nil, handler, lost)
 	return p
 }
 
-// Init makes a parser in place.
-func (p *ResponseParser) Init(limits *Limits, handler ResponseHandler, lost bool) {
-	*p = ResponseParser{limits: limits, handler: handler}
+// Init makes a parser in place, with a shelf or none.
+func (p *ResponseParser) Init(limits *Limits, shelf *Shelf, handler ResponseHandler, lost bool) {
+	*p = ResponseParser{limits: limits, shelf: shelf, handler: handler}
 	if lost {
 		p.state = responseLost
 	}
@@ -72,6 +73,9 @@ func (p *ResponseParser) Memory() int {
 	}
 	return n
 }
+
+// UnderWay tells whether more of a response may come.
+func (p *ResponseParser) UnderWay(r *Response) bool { return p.current == r }
 
 // IsLost tells whether only a change of direction can help.
 func (p *ResponseParser) IsLost() bool { return p.state == responseLost }
@@ -221,8 +225,8 @@ func (p *ResponseParser) feedLine(data []byte) []byte {
 		return rest
 	}
 	// Until the head ends it is nobody's: a 1xx never becomes an answer.
-	p.current = &Response{Status: status}
-	p.current.Minor = minor
+	p.current = p.shelf.response()
+	p.current.Status, p.current.Minor = status, minor
 	if bareLF {
 		p.current.anomaly(trafficv1.Anomaly_ANOMALY_BARE_LF)
 	}
@@ -241,8 +245,8 @@ func (p *ResponseParser) wholeHead(data []byte, ends []int, size int) []byte {
 		return data[ends[0]:]
 	}
 	f := framing{lastHeader: -1}
-	p.current = &Response{Status: status}
-	p.current.Minor = minor
+	p.current = p.shelf.response()
+	p.current.Status, p.current.Minor = status, minor
 	p.current.whole(&f, data[:size], ends)
 	p.endHead(&f)
 	return data[size:]

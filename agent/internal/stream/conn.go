@@ -85,7 +85,7 @@ func newConn(t *Table, e *probe.Event) *conn {
 		Netns: e.Netns, Local: e.Local, Remote: e.Remote, Workload: t.workload(e.Tgid), TLS: tlsOf(e),
 	}}
 	c.place.watched = unwatched
-	c.requests.Init(&t.limits, c, false)
+	c.requests.Init(&t.limits, &t.shelf, c, false)
 	// The kernel saw the first byte, and nothing was lost before this event.
 	start := e.Flags&probe.FlagStart != 0
 	before, dropped := t.dropped.take(e.Conn)
@@ -97,25 +97,25 @@ func newConn(t *Table, e *probe.Event) *conn {
 		c.info.FirstSeq = c.in.next
 		c.in.lost, c.out.lost = before.lost[probe.In], before.lost[probe.Out]
 		c.marked, c.guessed, c.spoke = before.marked, before.guessed, true
-		c.responses.Init(&t.limits, c, false)
+		c.responses.Init(&t.limits, &t.shelf, c, false)
 	case dropped && before.tunnel:
-		c.responses.Init(&t.limits, c, true)
+		c.responses.Init(&t.limits, &t.shelf, c, true)
 		c.fate = tunnel
 	case dropped:
-		c.responses.Init(&t.limits, c, true)
+		c.responses.Init(&t.limits, &t.shelf, c, true)
 		c.darken()
 	case !start:
-		c.responses.Init(&t.limits, c, true)
+		c.responses.Init(&t.limits, &t.shelf, c, true)
 		c.joined()
 	case e.Lost > 0:
-		c.responses.Init(&t.limits, c, e.Dir == probe.Out)
+		c.responses.Init(&t.limits, &t.shelf, c, e.Dir == probe.Out)
 		if e.Dir == probe.In {
 			c.stray(uint64(e.Lost))
 			t.losses.Add("request_bytes", gapWords[trafficv1.GapReason_GAP_REASON_RING_FULL], int64(e.Lost))
 			t.lostBytes(c.info.Workload, uint64(e.Lost))
 		}
 	default:
-		c.responses.Init(&t.limits, c, false)
+		c.responses.Init(&t.limits, &t.shelf, c, false)
 	}
 	return c
 }
@@ -415,9 +415,17 @@ func (c *conn) answered() {
 
 func (c *conn) pop(reason trafficv1.CloseReason) {
 	e := &c.open[0]
+	request, answer := e.Request(), e.answer
 	e.Close(reason)
 	c.grow(-e.kept)
 	*e = entry{}
+	// What is not read any more is nobody's from here on.
+	if !c.requests.UnderWay(request) {
+		c.table.shelf.PutRequest(request)
+	}
+	if answer != nil && !c.responses.UnderWay(answer) {
+		c.table.shelf.PutResponse(answer)
+	}
 	if c.open = c.open[1:]; len(c.open) == 0 {
 		c.open = nil
 	}

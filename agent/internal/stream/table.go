@@ -59,6 +59,7 @@ type Deps struct {
 type Table struct {
 	cfg      Config
 	limits   http1.Limits
+	shelf    http1.Shelf
 	builder  *exchange.Builder
 	workload func(uint32) *workload.Workload
 	losses   *losses.Losses
@@ -88,6 +89,7 @@ func NewTable(cfg Config, deps Deps) *Table {
 func (t *Table) Handle(e *probe.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.shelf.Clear()
 	c := t.conns[e.Conn]
 	if e.Flags&probe.FlagClose != 0 {
 		delete(t.dropped.by, e.Conn)
