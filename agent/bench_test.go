@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"runtime"
@@ -12,45 +13,77 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/sidelight/sidelight/agent/internal/budget"
 	"github.com/sidelight/sidelight/internal/config"
 	"github.com/sidelight/sidelight/internal/testkit"
 )
 
-// BenchmarkSaturated: an nginx that has all that it can take, alone and mirrored by a whole agent, which shares the processors with
-// it, the load and an aggregator. Half of the connections are over TLS.
+// BenchmarkSaturated: an nginx that has all that it can take of one processor, which it shares with the load; alone and mirrored by a
+// whole agent, which has another processor, with an aggregator, or shares both with them.
 func BenchmarkSaturated(b *testing.B) {
 	wrk, err := exec.LookPath("wrk")
 	if err != nil {
 		testkit.Skip(b, "no wrk: apt-get install wrk")
 	}
 	for _, scheme := range []string{"http", "https"} {
-		b.Run(scheme, func(b *testing.B) {
-			for b.Loop() {
-				p := saturable(b, scheme == "https")
-				url := scheme + "://" + p.address + "/"
-				var alone, mirrored []load
-				for range 3 {
-					alone = append(alone, runWrk(b, wrk, url, 32))
-					s := &site{aggregator: &aggregator{came: make(chan struct{}, 1), forget: true}, address: p.address}
-					s.filters = append(s.filters, p.filter)
-					s.run(b)
-					mirrored = append(mirrored, runWrk(b, wrk, url, 32))
-					stats := s.agent.probe.Stats()
-					b.Logf("seen %d bytes, no room for %d, shedding %q", stats.Bytes, stats.RingFullBytes, s.agent.budget.State().Text)
-					s.stop()
+		for _, with := range []string{"a processor to spare", "none to spare"} {
+			b.Run(scheme+", "+with, func(b *testing.B) {
+				own := []string{}
+				if with == "a processor to spare" {
+					if runtime.NumCPU() < 2 {
+						testkit.Skip(b, "one processor is not enough")
+					}
+					own = []string{"taskset", "-c", "0"}
+					stay(b, 1)
 				}
-				a, m := middle(alone), middle(mirrored)
-				b.ReportMetric(a.perSecond, "requests/s:alone")
-				b.ReportMetric(m.perSecond, "requests/s:mirrored")
-				b.ReportMetric(100*(m.perSecond/a.perSecond-1), "%throughput")
-				b.ReportMetric(float64(a.p99.Microseconds()), "µs-p99:alone")
-				b.ReportMetric(float64(m.p99.Microseconds()), "µs-p99:mirrored")
-				b.ReportMetric(float64(runtime.NumCPU()), "processors")
-			}
-		})
+				for b.Loop() {
+					saturated(b, scheme, wrk, own)
+				}
+			})
+		}
 	}
+}
+
+func saturated(b *testing.B, scheme, wrk string, own []string) {
+	p := saturable(b, scheme == "https", own...)
+	url := scheme + "://" + p.address + "/"
+	var alone, mirrored []load
+	for range 3 {
+		alone = append(alone, runWrk(b, wrk, url, 32, own...))
+		s := watched(b, p, budget.Config{})
+		mirrored = append(mirrored, runWrk(b, wrk, url, 32, own...))
+		stats := s.agent.probe.Stats()
+		b.Logf("seen %d bytes, no room for %d", stats.Bytes, stats.RingFullBytes)
+		s.stop()
+	}
+	a, m := middle(alone), middle(mirrored)
+	b.ReportMetric(a.perSecond, "requests/s:alone")
+	b.ReportMetric(m.perSecond, "requests/s:mirrored")
+	b.ReportMetric(100*(m.perSecond/a.perSecond-1), "%throughput")
+	b.ReportMetric(float64(a.p99.Microseconds()), "µs-p99:alone")
+	b.ReportMetric(float64(m.p99.Microseconds()), "µs-p99:mirrored")
+}
+
+// stay keeps this process on one processor until the benchmark ends.
+func stay(b *testing.B, processor int) {
+	b.Helper()
+	var before, one unix.CPUSet
+	require.NoError(b, unix.SchedGetaffinity(0, &before))
+	one.Set(processor)
+	set := func(to *unix.CPUSet) {
+		tasks, err := os.ReadDir("/proc/self/task")
+		require.NoError(b, err)
+		for _, task := range tasks {
+			thread, err := strconv.Atoi(task.Name())
+			require.NoError(b, err)
+			// A thread may have ended since.
+			_ = unix.SchedSetaffinity(thread, to)
+		}
+	}
+	set(&one)
+	b.Cleanup(func() { set(&before) })
 }
 
 type load struct {
@@ -64,14 +97,15 @@ func middle(list []load) load {
 }
 
 // saturable is an nginx with one worker and answers of 1 KiB.
-func saturable(b *testing.B, withTLS bool) *program {
+func saturable(b *testing.B, withTLS bool, before ...string) *program {
 	b.Helper()
 	requireBPF(b)
 	p, args := nginx(b, "", "", fmt.Sprintf(`return 200 "%01024d";`, 0))
 	if !withTLS {
 		withoutTLS(b, p)
 	}
-	return p.launch(b, exec.Command(find(b, "/usr/sbin/nginx", "nginx-light"), args...)).listening(b)
+	command := slices.Concat(before, []string{find(b, "/usr/sbin/nginx", "nginx-light")}, args)
+	return p.launch(b, exec.Command(command[0], command[1:]...)).listening(b)
 }
 
 var (
@@ -79,9 +113,10 @@ var (
 	p99Line  = regexp.MustCompile(`99%\s+([\d.]+(?:us|ms|s))`)
 )
 
-func runWrk(b *testing.B, wrk, url string, connections int) load {
+func runWrk(b *testing.B, wrk, url string, connections int, before ...string) load {
 	b.Helper()
-	out, err := exec.Command(wrk, "-t1", fmt.Sprint("-c", connections), "-d4s", "--latency", url).CombinedOutput()
+	command := slices.Concat(before, []string{wrk, "-t1", fmt.Sprint("-c", connections), "-d4s", "--latency", url})
+	out, err := exec.Command(command[0], command[1:]...).CombinedOutput()
 	require.NoError(b, err, "%s", out)
 	rate, late := rateLine.FindSubmatch(out), p99Line.FindSubmatch(out)
 	require.NotNil(b, rate, "%s", out)
@@ -121,7 +156,6 @@ func BenchmarkOverload(b *testing.B) {
 		runWrk(b, wrk, url, 200)
 		kept, took := s.since(before, at)
 		stats := s.agent.probe.Stats()
-		b.Logf("%+v %+v %v", stats, s.agent.losses.Snapshot(), s.agent.began())
 		s.stop()
 		b.ReportMetric(rate, "exchanges/s:free")
 		b.ReportMetric(used, "cores:free")

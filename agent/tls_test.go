@@ -123,6 +123,17 @@ func asSent(e *trafficv1.Exchange) string {
 	return b.String()
 }
 
+// whole is the last revision that holds the request: where the machine is slow there is one from before its end.
+func whole(list []*trafficv1.Exchange) *trafficv1.Exchange {
+	at := list[0]
+	for _, e := range list {
+		if len(e.GetRequest().GetMethod()) > 0 {
+			at = e
+		}
+	}
+	return at
+}
+
 // What a client sends is what the exchange holds, byte for byte, on the connection that it was sent on.
 func TestTLS(t *testing.T) {
 	for name, start := range programs {
@@ -136,7 +147,7 @@ func TestTLS(t *testing.T) {
 			for target, one := range sent.all {
 				list := s.aggregator.await(t, target)
 				last := list[len(list)-1]
-				require.Equal(t, one.raw, asSent(list[0]), "%s", target)
+				require.Equal(t, one.raw, asSent(whole(list)), "%s", target)
 				require.Equal(t, one.port, last.GetConnection().GetPeer().GetPort(), "%s came on another connection", target)
 				require.Equal(t, "https", last.GetRequest().GetScheme())
 				require.Equal(t, "openssl", last.GetConnection().GetTls().GetStack())

@@ -58,6 +58,10 @@ func TestRunMirrorsNothingByDefault(t *testing.T) {
 		require.NotContains(t, what, "bpf")
 	}
 	privileges(t, d)
+	// What a host pays for an agent that has nothing to do. A part of it is the program's own file, shared by all of them.
+	peak, own := memory(t, agent, "VmHWM"), memory(t, agent, "RssAnon")
+	t.Logf("the agent's largest memory: %d MiB, of which it has %d MiB for itself alone", peak>>20, own>>20)
+	require.Less(t, peak, int64(40e6))
 
 	out := filepath.Join(t.TempDir(), "certs")
 	code, stdout, stderr := sidelight(t, "", "certs", "--data-dir", dataDir, "--out", out)
