@@ -77,8 +77,12 @@ func watchMinimal(b *testing.B, n *benchNginx) func() {
 
 // watchWith runs the probe as the agent does, with these places in the TLS library.
 func watchWith(sites func(*tlsprobe.Plan) []tlsprobe.Site) func(*testing.B, *benchNginx) func() {
+	return watch(DefaultConfig(), sites)
+}
+
+func watch(cfg Config, sites func(*tlsprobe.Plan) []tlsprobe.Site) func(*testing.B, *benchNginx) func() {
 	return func(b *testing.B, n *benchNginx) func() {
-		p := New(DefaultConfig(), testkit.Quiet())
+		p := New(cfg, testkit.Quiet())
 		ctx, cancel := context.WithCancel(context.Background())
 		ended := make(chan error, 1)
 		go func() { ended <- p.Run(ctx, Handlers{Event: func(*Event) {}, Idle: func() {}}) }()
@@ -152,31 +156,80 @@ func exported(*tlsprobe.Plan) []tlsprobe.Site {
 	return list
 }
 
-// BenchmarkBystander: what a process that is not mirrored pays for a system call, while another one is.
+// BenchmarkBystander: what a process that is not mirrored pays for a system call, while another one is: one that has nothing to do with
+// sockets, and a pair that moves a byte over a connection.
 func BenchmarkBystander(b *testing.B) {
 	n := startBenchNginx(b, false)
-	const calls = 300_000
-	call := func() float64 {
-		began := time.Now()
-		for range calls {
-			_, _, _ = syscall.RawSyscall(syscall.SYS_GETPPID, 0, 0, 0)
-		}
-		return float64(time.Since(began)) / calls
+	here, there := tcpPair(b)
+	kinds := []struct {
+		name  string
+		calls int
+		call  func()
+	}{
+		{"getppid", 300_000, func() { _, _, _ = syscall.RawSyscall(syscall.SYS_GETPPID, 0, 0, 0) }},
+		{"send+recv", 50_000, func() {
+			var one [1]byte
+			_, _ = syscall.Write(here, one[:])
+			_, _ = syscall.Read(there, one[:])
+		}},
 	}
-	for b.Loop() {
-		var alone, beside []float64
-		for range rounds {
-			alone = append(alone, call())
-			stop := watchWith(nil)(b, n)
-			n.ask(b, 1)
-			beside = append(beside, call())
-			stop()
+	for _, backend := range []string{BackendSockets, BackendCalls} {
+		if _, err := choose(backend); err != nil {
+			b.Log(err)
+			continue
 		}
-		slices.Sort(alone)
-		slices.Sort(beside)
-		b.ReportMetric(alone[rounds/2], "ns/call:alone")
-		b.ReportMetric(beside[rounds/2]-alone[rounds/2], "ns/call:added")
+		for _, kind := range kinds {
+			b.Run(backend+"/"+kind.name, func(b *testing.B) {
+				call := func() float64 {
+					began := time.Now()
+					for range kind.calls {
+						kind.call()
+					}
+					return float64(time.Since(began)) / float64(kind.calls)
+				}
+				for b.Loop() {
+					var alone, beside []float64
+					for range rounds {
+						alone = append(alone, call())
+						stop := watch(defaults(backend), nil)(b, n)
+						n.ask(b, 1)
+						beside = append(beside, call())
+						stop()
+					}
+					slices.Sort(alone)
+					slices.Sort(beside)
+					b.ReportMetric(alone[rounds/2], "ns:alone")
+					b.ReportMetric(beside[rounds/2]-alone[rounds/2], "ns:added")
+				}
+			})
+		}
 	}
+}
+
+// tcpPair is both ends of a connection of this process.
+func tcpPair(b *testing.B) (here, there int) {
+	b.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(b, err)
+	defer listener.Close()
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	require.NoError(b, err)
+	other, err := listener.Accept()
+	require.NoError(b, err)
+	for i, c := range []net.Conn{conn, other} {
+		defer c.Close()
+		file, err := c.(*net.TCPConn).File()
+		require.NoError(b, err)
+		// The runtime's own way of waiting is no part of it.
+		require.NoError(b, syscall.SetNonblock(int(file.Fd()), false))
+		b.Cleanup(func() { _ = file.Close() })
+		if i == 0 {
+			here = int(file.Fd())
+		} else {
+			there = int(file.Fd())
+		}
+	}
+	return here, there
 }
 
 // benchNginx is a real nginx with one worker, and kept connections to it.
