@@ -69,9 +69,9 @@ func (s *site) hooked(t *testing.T) {
 	}, 10*time.Second, 10*time.Millisecond, "coverage: %v", s.agent.status().GetCoverage())
 }
 
-// client is one TLS connection, and what was sent on it.
+// client is one connection, and what was sent on it.
 type client struct {
-	conn   *tls.Conn
+	conn   net.Conn
 	reader *bufio.Reader
 	port   uint32
 }
@@ -82,6 +82,15 @@ func dialTLS(t *testing.T, address string) *client {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.conn.Close() })
 	return c
+}
+
+func dialPlain(t *testing.T, address string) *client {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	require.NoError(t, conn.SetDeadline(time.Now().Add(60*time.Second)))
+	return &client{conn, bufio.NewReader(conn), uint32(portOf(t, conn.LocalAddr().String()))}
 }
 
 func tryTLS(address string) (*client, error) {

@@ -40,6 +40,7 @@ func (r *Report) Status(f Facts) *statusv1.PartStatus {
 			{Name: "bytes_seen", Value: int64(f.BytesSeen)}, {Name: "bytes_skipped", Value: int64(f.BytesSkipped)},
 			{Name: "bytes_lost", Value: int64(f.BytesLost)}, {Name: "bytes_sent", Value: int64(f.BytesSent)},
 			{Name: "client_leg_bytes", Value: int64(f.Probe.ClientLegBytes)}, {Name: "ciphertext_bytes", Value: int64(f.Probe.CipherBytes)},
+			{Name: "left_out_bytes", Value: int64(f.Probe.ShedBytes)},
 			{Name: "tls_mismatches", Value: int64(f.Probe.TLSMismatches)},
 		},
 		Coverage: r.workloads(),
@@ -56,7 +57,7 @@ func (r *Report) Status(f Facts) *statusv1.PartStatus {
 	for reason, n := range map[string]uint64{
 		"ring_full": f.Probe.RingFullBytes, "fault": f.Probe.FaultBytes, "segments": f.Probe.SegmentsBytes, "undecodable": f.Probe.Undecodable,
 		"compat_calls": f.Probe.CompatCalls, "tls_unplaced": f.Probe.TLSUnplacedBytes, "program_busy": f.Probe.Missed,
-		"threads_full": f.Probe.ThreadsFullBytes, "tls_calls_full": f.Probe.TLSCallsFull, "connections_full": f.Probe.ConnectionsFull,
+		"threads_full": f.Probe.ThreadsFullBytes, "tls_calls_full": f.Probe.TLSCallsFull, "not_followed": f.Probe.UnseenBytes, "connections_full": f.Probe.ConnectionsFull,
 	} {
 		if n > 0 {
 			s.Losses = append(s.Losses, &statusv1.Loss{Place: "kernel", Reason: reason, Count: int64(n)})
