@@ -134,13 +134,13 @@ func asSent(e *trafficv1.Exchange) string {
 
 // whole is the last revision that holds the request: where the machine is slow there is one from before its end.
 func whole(list []*trafficv1.Exchange) *trafficv1.Exchange {
-	at := list[0]
+	content := list[len(list)-1].GetContentRevision()
 	for _, e := range list {
-		if len(e.GetRequest().GetMethod()) > 0 {
-			at = e
+		if e.GetRevision() == content {
+			return e
 		}
 	}
-	return at
+	return list[0]
 }
 
 // What a client sends is what the exchange holds, byte for byte, on the connection that it was sent on.

@@ -70,7 +70,7 @@ static __always_inline void ends(struct sock *sk, struct conn *conn)
 		return;
 	conn->closed = 1;
 	if (conn->seen)
-		closing(&c, conn, read_to(sk), out, 0);
+		closing(&c, conn, read_to(sk) - conn->urgent, out, 0);
 	if (conn->seen_plain)
 		closing(&c, conn, conn->next[DIR_IN], conn->next[DIR_OUT], FLAG_TLS);
 }

@@ -16,6 +16,7 @@ struct conn {
 	u32 run_bytes; /* copied since the direction last changed */
 	u32 next[2];   /* number of the next byte, by direction: of the plaintext where a session has begun */
 	u32 lost[2];   /* bytes that found no room in the ring, by direction */
+	u32 urgent;    /* bytes of the numbers that the stream does not have: urgent ones, which a read passes over */
 	u32 netns;
 	u16 lport;
 	u16 rport;
@@ -33,7 +34,7 @@ struct conn {
 	u8 tls;        /* what the socket carries is ciphertext */
 	u8 hooked;     /* its TLS library had probes from its first byte on */
 	u8 out;        /* it is left out */
-	u8 pad[8];
+	u8 pad[4];
 };
 
 /* A process that is mirrored. */

@@ -184,9 +184,13 @@ static __always_inline void on_socket(struct work *w, struct sock *sk, u32 tgid,
 	c->todo = c->msg_left = call->len;
 	/* The counter of the stream has moved past these bytes by now. */
 	if (call->dir == DIR_IN)
-		c->seq = read_to(sk) - call->len;
+		c->seq = read_to(sk) - conn->urgent - call->len;
 	else
 		c->seq = GET(struct tcp_sock, tcp, write_seq) - call->len;
+	if (call->dir == DIR_IN && urgent(sk, conn->next[DIR_IN] + conn->urgent, c->seq - conn->next[DIR_IN], call->len)) {
+		conn->urgent += c->seq - conn->next[DIR_IN];
+		c->seq = conn->next[DIR_IN];
+	}
 	if (left_out(c, conn, call->len, c->seq, conn->next[DIR_OUT])) {
 		conn->next[call->dir & 1] = c->seq + call->len;
 		return;

@@ -74,6 +74,13 @@ static __always_inline u32 read_to(struct sock *sk)
 	return GET(struct sock, sk, __sk_common.skc_flags) & SOCK_DONE && at == GET(struct tcp_sock, sk, rcv_nxt) ? at - 1 : at;
 }
 
+/* urgent tells whether `gap` numbers before the last `len` bytes are those of urgent bytes: a read passes over them, if they are not
+ * asked for in line, and returns what stands behind. Whoever sends one must not make it look as if something was missed. */
+static __always_inline int urgent(struct sock *sk, u32 from, u32 gap, u32 len)
+{
+	return gap && gap <= 4 && GET(struct tcp_sock, sk, urg_seq) - from < gap + len;
+}
+
 /* first_byte tells whether what was just read is the beginning of the stream: the counter of all bytes that ever came,
  * taken off the number of the next one, is the number of the first. More may come meanwhile: then the two do not belong
  * together, and are read again. */
@@ -82,9 +89,12 @@ static __always_inline int first_byte(struct sock *sk, u32 len)
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
 	u32 at = read_to(sk) - len;
 
-	for (int i = 0; i < 3; i++)
-		if (BPF_CORE_READ(tcp, rcv_nxt) - (u32)BPF_CORE_READ(tcp, bytes_received) == at)
+	for (int i = 0; i < 3; i++) {
+		u32 first = BPF_CORE_READ(tcp, rcv_nxt) - (u32)BPF_CORE_READ(tcp, bytes_received);
+
+		if (first == at || urgent(sk, first, at - first, len))
 			return 1;
+	}
 	return 0;
 }
 

@@ -145,6 +145,7 @@ struct tcp_sock {
 	u32 write_seq;
 	u32 rcv_nxt;
 	u32 snd_una;
+	u32 urg_seq;
 	u64 bytes_received;
 	u64 bytes_acked;
 };

@@ -3,6 +3,7 @@ package probe
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/sidelight/sidelight/internal/testkit"
 )
@@ -33,6 +35,8 @@ type rig struct {
 	closed  chan struct{}
 	// stop ends reading; it may be called twice.
 	stop func()
+	// echoed bytes were read back.
+	echoed int
 }
 
 func start(t *testing.T, how string, cfg Config) *rig {
@@ -285,6 +289,48 @@ func halfClosed(t *testing.T, backend string) {
 		require.Equal(t, "the only one", string(data))
 		require.Equal(t, 12, size)
 		require.Equal(t, uint32(12), r.events[len(r.events)-1].Ends[dir]-r.first(dir))
+	}
+	require.NotZero(t, r.events[0].Flags&FlagStart)
+	require.Zero(t, r.probe.Stats().UnseenBytes)
+}
+
+// An urgent byte has a number, and programs do not read it: a sender must not hide behind that.
+func TestUrgent(t *testing.T) {
+	overBackends(t, urgentBytes)
+}
+
+func urgentBytes(t *testing.T, backend string) {
+	r := start(t, "read-write", generous(backend))
+	conn, err := net.Dial("tcp", r.address)
+	require.NoError(t, err)
+	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	require.NoError(t, err)
+	want := ""
+	urgent := func() {
+		var failed error
+		require.NoError(t, raw.Control(func(fd uintptr) { failed = unix.Sendto(int(fd), []byte("!"), unix.MSG_OOB, nil) }))
+		require.NoError(t, failed)
+	}
+	for i := range 20 {
+		// Before the first byte, too.
+		urgent()
+		text := fmt.Sprintf("request %d, ", i)
+		want += text
+		_, err := io.WriteString(conn, text)
+		require.NoError(t, err)
+		echo := make([]byte, len(want)-r.echoed)
+		r.echoed = len(want)
+		_, err = io.ReadFull(conn, echo)
+		require.NoError(t, err)
+	}
+	require.NoError(t, conn.Close())
+	r.awaitClose(t)
+	for _, dir := range []Direction{In, Out} {
+		data, copied, size := r.stream(dir)
+		require.Equal(t, want, string(data))
+		require.Len(t, data, size)
+		require.NotContains(t, copied, false)
 	}
 	require.NotZero(t, r.events[0].Flags&FlagStart)
 	require.Zero(t, r.probe.Stats().UnseenBytes)
