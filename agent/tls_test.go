@@ -153,6 +153,7 @@ func TestTLS(t *testing.T) {
 			sent := &sentList{}
 			t.Run("kept connection", func(t *testing.T) { keptConnection(t, p, sent) })
 			t.Run("many connections", func(t *testing.T) { manyConnections(t, p, sent) })
+			require.False(t, t.Failed(), "what was not sent will not come")
 			for target, one := range sent.all {
 				list := s.aggregator.await(t, target)
 				last := list[len(list)-1]

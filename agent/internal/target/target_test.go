@@ -140,7 +140,8 @@ func TestChildrenWithoutTheSocket(t *testing.T) {
 	set := next(t, sets)
 	require.Len(t, set, 2)
 	child := set[slices.IndexFunc(set, func(s Selected) bool { return s.PID != p.pid })]
-	require.Equal(t, "child of a mirrored process", child.Why)
+	// Between its fork and its exec it holds the socket, too: on a busy machine it is seen there.
+	require.Contains(t, []string{"child of a mirrored process", "mirror.filters[0] holds"}, child.Why)
 	require.Equal(t, "shop", child.Service)
 	p.end()
 	set = next(t, sets)
