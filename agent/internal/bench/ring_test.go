@@ -11,8 +11,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sidelight/sidelight/agent/internal/exchange"
 	"github.com/sidelight/sidelight/agent/internal/probe"
 	"github.com/sidelight/sidelight/agent/internal/ship"
+	"github.com/sidelight/sidelight/agent/internal/stream"
+	"github.com/sidelight/sidelight/agent/internal/workload"
+	"github.com/sidelight/sidelight/internal/losses"
 )
 
 // underWay bounds what a flood has not been acknowledged for: nothing is to be lost in it.
@@ -55,6 +59,20 @@ func BenchmarkRingToSend(b *testing.B) {
 	require.Equal(b, int(s.made), c.Exchanges)
 	require.Equal(b, int(s.made), c.Distinct)
 	require.Empty(b, s.losses.Snapshot())
+}
+
+// BenchmarkRingToWire is the part of BenchmarkRingToSend that one goroutine does alone, without what waits to be sent: it varies less.
+func BenchmarkRingToWire(b *testing.B) {
+	shop, size := &workload.Workload{}, 0
+	builder := exchange.New(exchange.Config{BootID: boot}, func(r *exchange.Revision) { size += len(r.Wire) })
+	s := &site{clients: newClients(100), table: stream.NewTable(stream.DefaultConfig(), stream.Deps{
+		Builder: builder, Losses: losses.NewLosses(nil, "agent"), Workload: func(uint32) *workload.Workload { return shop }})}
+	b.ReportAllocs()
+	for b.Loop() {
+		s.clock += 1000
+		s.pass(s.clock)
+	}
+	b.ReportMetric(float64(size)/float64(s.made), "B/exchange")
 }
 
 // BenchmarkQuiet: 400 exchanges per second, as they come from one busy site: what timers and small batches cost.

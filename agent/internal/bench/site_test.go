@@ -66,12 +66,7 @@ func newSite(t testing.TB, connections, rate int, change func(*ship.Config)) *si
 	})
 	builder := exchange.New(exchange.Config{BootID: boot}, s.shipper.Take)
 	s.table = stream.NewTable(stream.DefaultConfig(), stream.Deps{Builder: builder, Losses: s.losses, Workload: func(uint32) *workload.Workload { return s.shop }})
-	for i := range connections {
-		s.clients = append(s.clients, client{
-			key: probe.ConnKey{Sock: uint64(i + 1), Start: 1}, local: netip.MustParseAddrPort("10.0.0.1:443"),
-			remote: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 40000),
-		})
-	}
+	s.clients = newClients(connections)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.shipper.Run(ctx) }()
@@ -82,6 +77,16 @@ func newSite(t testing.TB, connections, rate int, change func(*ship.Config)) *si
 	}
 	require.Eventually(t, s.shipper.Connected, 10*time.Second, time.Millisecond)
 	return s
+}
+
+func newClients(connections int) (list []client) {
+	for i := range connections {
+		list = append(list, client{
+			key: probe.ConnKey{Sock: uint64(i + 1), Start: 1}, local: netip.MustParseAddrPort("10.0.0.1:443"),
+			remote: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 40000),
+		})
+	}
+	return list
 }
 
 const boot = "3ae2e4f6-5c1f-4d5d-9a3c-1f0c7a4a9b11"

@@ -75,6 +75,13 @@ func appendHeaders(out []byte, tag byte, list []http1.Header) []byte {
 	for i := range list {
 		h := &list[i]
 		if name, value := len(h.Name), len(h.Value); plain(name, value) {
+			if line := asSent(h); line != nil {
+				// Two bytes on the wire where the colon and the blank stood: one copy.
+				out = append(append(out, tag, byte(name+value+4), headerName, byte(name)), line...)
+				between := out[len(out)-value-2:]
+				between[0], between[1] = headerValue, byte(value)
+				continue
+			}
 			out = append(append(out, tag, byte(name+value+4), headerName, byte(name)), h.Name...)
 			out = append(append(out, headerValue, byte(value)), h.Value...)
 			continue
@@ -84,6 +91,28 @@ func appendHeaders(out []byte, tag byte, list []http1.Header) []byte {
 		out = appendBytes(out, headerValue, h.Value)
 	}
 	return out
+}
+
+// textSize is what headers take in a head.
+func textSize(list []http1.Header) int {
+	n := 0
+	for i := range list {
+		n += len(list[i].Name) + len(list[i].Value) + len(": \r\n")
+	}
+	return n
+}
+
+// asSent is the line that a header is of, if two bytes lie between its name and its value there: as nearly always.
+func asSent(h *http1.Header) []byte {
+	n := len(h.Name) + 2
+	if n+len(h.Value) > cap(h.Name) {
+		return nil
+	}
+	line := h.Name[:n+len(h.Value)]
+	if &line[n] != &h.Value[0] {
+		return nil
+	}
+	return line
 }
 
 func sizeSegment(s *http1.Segment) int { return sizeVarint(s.Offset) + sizeBytes(len(s.Data)) }
@@ -103,16 +132,16 @@ func protocol(minor byte) trafficv1.Protocol {
 }
 
 // authority is the first Host, or that of a target in absolute form.
-func authority(r *http1.Request) []byte {
-	if len(r.Target) > 0 && r.Target[0] != '/' {
-		if _, rest, found := bytes.Cut(r.Target, []byte("://")); found {
+func authority(target, host []byte) []byte {
+	if len(target) > 0 && target[0] != '/' {
+		if _, rest, found := bytes.Cut(target, []byte("://")); found {
 			if end := bytes.IndexAny(rest, "/?#"); end >= 0 {
 				rest = rest[:end]
 			}
 			return rest
 		}
 	}
-	return firstHost(r.Headers)
+	return host
 }
 
 func firstHost(headers []http1.Header) []byte {

@@ -64,14 +64,15 @@ const (
 // encode writes this state into the revision.
 func (o *Open) encode(r *Revision, out []byte, phase trafficv1.Phase, reason trafficv1.CloseReason) {
 	q := asked{Request: o.request, scheme: o.conn.scheme(), content: r.Content}
-	q.authority = authority(o.request)
-	if r.Content && len(q.authority) > 0 && bytes.Equal(q.authority, firstHost(o.request.Headers)) {
-		q.authority = nil
+	host := firstHost(o.request.Headers)
+	if named := authority(o.request.Target, host); !r.Content || !bytes.Equal(named, host) {
+		q.authority = named
 	}
-	request, times := q.size(), o.timesSize()
+	request, response, times := q.size(), 0, o.timesSize()
 	size := 64 + request + times + len(o.request.Gaps)*maxGap
 	if o.answer != nil {
-		size += responseSize(o.answer)
+		response = sizeResponse(o.answer)
+		size += sizeMessage(response)
 	}
 	out = slices.Grow(out, size)
 	out = appendBytes(out, exchangeID, r.ID[:])
@@ -81,10 +82,8 @@ func (o *Open) encode(r *Revision, out []byte, phase trafficv1.Phase, reason tra
 	out = appendVarint(out, exchangeContent, uint64(o.contentRevision))
 	out = q.append(appendLength(out, exchangeRequest, request))
 	if o.answer != nil {
-		out = appendResponse(out, o.answer)
-		for _, h := range o.answer.Headers {
-			r.Heads += len(h.Name) + len(h.Value) + len(": \r\n")
-		}
+		out = appendResponse(appendLength(out, exchangeResponse, response), o.answer)
+		r.Heads = textSize(o.answer.Headers)
 	}
 	for _, g := range o.request.Gaps {
 		out = appendGap(out, g)
@@ -157,16 +156,11 @@ func (q *asked) append(out []byte) []byte {
 	return out
 }
 
-func responseSize(r *http1.Response) int {
-	return sizeMessage(sizeResponse(r))
-}
-
 func sizeResponse(r *http1.Response) int {
 	return sizeVarint(uint64(r.Status)) + sizeHeaders(r.Headers) + sizeVarint(r.BodySize)
 }
 
 func appendResponse(out []byte, r *http1.Response) []byte {
-	out = appendLength(out, exchangeResponse, sizeResponse(r))
 	out = appendVarint(out, responseStatus, uint64(r.Status))
 	out = appendHeaders(out, responseHeaders, r.Headers)
 	return appendVarint(out, responseBodySize, r.BodySize)

@@ -33,6 +33,21 @@ const (
 	transferEncoding
 )
 
+// mayFrame sorts out the names that header knows nothing of: nearly all, by their length and first letter.
+func mayFrame(name []byte) bool {
+	switch len(name) {
+	case len("Content-Length"):
+		return name[0]|0x20 == 'c'
+	case len("Transfer-Encoding"):
+		return name[0]|0x20 == 't'
+	case len("Upgrade"):
+		return name[0]|0x20 == 'u'
+	case len("Expect"):
+		return name[0]|0x20 == 'e'
+	}
+	return false
+}
+
 // header looks for the lines that say where the message ends, and what comes behind it.
 func (f *framing) header(name, value []byte, spaced, kept bool) {
 	switch len(name) {

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -155,6 +156,60 @@ func TestResponseEnds(t *testing.T) {
 	require.True(t, p.IsLost())
 	p.Resync([]byte("HTTP/1.1 404 "))
 	require.False(t, p.IsLost())
+}
+
+// The body of a response is counted, whatever of it is seen: no sender makes it take memory.
+func TestResponseBodyIsCounted(t *testing.T) {
+	t.Parallel()
+	for _, framing := range []string{"Content-Length: 100000\r\n", "Transfer-Encoding: chunked\r\n", ""} {
+		a := &answers{}
+		p := NewResponseParser(DefaultLimits(), a, false)
+		p.Feed([]byte("HTTP/1.1 200 OK\r\n" + framing + "\r\n"))
+		if strings.HasSuffix(framing, "chunked\r\n") {
+			p.Feed([]byte("fffff\r\n"))
+		}
+		before := p.Memory()
+		for i := range 1000 {
+			p.Feed([]byte("0123456789"))
+			p.Skip(20, []trafficv1.GapReason{trafficv1.GapReason_GAP_REASON_BUDGET, trafficv1.GapReason_GAP_REASON_RING_FULL}[i%2])
+		}
+		require.Equal(t, before, p.Memory())
+		require.Len(t, a.heads, 1)
+		require.Equal(t, uint64(30_000), a.heads[0].BodySize)
+		require.Empty(t, a.heads[0].Gaps)
+	}
+}
+
+// Eight bytes at a time are as one by one.
+func TestTokenLength(t *testing.T) {
+	t.Parallel()
+	slow := func(b []byte) int {
+		for i, c := range b {
+			if !tokenChars[c] {
+				return i
+			}
+		}
+		return len(b)
+	}
+	for size := range 20 {
+		for _, filler := range []byte("aZ-m0_~") {
+			b := bytes.Repeat([]byte{filler}, size)
+			require.Equal(t, size, tokenLength(b))
+			for place := range b {
+				for c := range 256 {
+					b[place] = byte(c)
+					if place+1 < size {
+						// What stands behind the end must not matter.
+						b[place+1] = byte(255 - c)
+					}
+					if want, got := slow(b), tokenLength(b); want != got {
+						require.Equal(t, want, got, "%q", b)
+					}
+				}
+				b = bytes.Repeat([]byte{filler}, size)
+			}
+		}
+	}
 }
 
 func BenchmarkRequest(b *testing.B) {

@@ -58,6 +58,8 @@ type message struct {
 	kept  int // bytes of body that are kept
 	room  int // bytes of memory for them
 	heads int // bytes of heads and trailers that are kept
+	// counted: the body is neither kept nor are there gaps for it, only its size.
+	counted bool
 }
 
 // Extent is how much of a message there is to inspect: what was seen of it and kept.
@@ -145,6 +147,10 @@ const maxPieces = 256
 
 // body adds bytes of the body, as far as the limit goes; the rest is a gap that the budget made.
 func (m *message) body(b []byte, limits *Limits) {
+	if m.counted {
+		m.BodySize += uint64(len(b))
+		return
+	}
 	room := limits.Body - m.kept
 	if len(m.Gaps) >= maxPieces {
 		room = 0
@@ -183,7 +189,9 @@ func (m *message) skipBody(n uint64, reason trafficv1.GapReason) {
 	if n == 0 {
 		return
 	}
-	m.gap(Gap{Offset: m.BodySize, Length: n, Reason: reason})
+	if !m.counted {
+		m.gap(Gap{Offset: m.BodySize, Length: n, Reason: reason})
+	}
 	m.BodySize += n
 }
 

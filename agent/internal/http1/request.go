@@ -193,7 +193,7 @@ func (p *RequestParser) feedLine(data []byte) []byte {
 	if len(p.lines.partial) == 0 {
 		p.start = p.offset - uint64(len(data))
 		if data[0] != '\r' && data[0] != '\n' {
-			var ends [maxLines]int
+			var ends [maxLines]int32
 			if count, size := cut(data, &ends); count > 0 && size <= p.limits.HeadKept {
 				return p.wholeHead(data, ends[:count], size)
 			}
@@ -240,7 +240,7 @@ func (p *RequestParser) begin(minor byte) *Request {
 }
 
 // wholeHead is the usual case: all of a head came with one call.
-func (p *RequestParser) wholeHead(data []byte, ends []int, size int) []byte {
+func (p *RequestParser) wholeHead(data []byte, ends []int32, size int) []byte {
 	line := data[:ends[0]-1]
 	if n := len(line); n > 0 && line[n-1] == '\r' {
 		line = line[:n-1]

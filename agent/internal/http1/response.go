@@ -201,7 +201,7 @@ func (p *ResponseParser) lose() {
 
 func (p *ResponseParser) feedLine(data []byte) []byte {
 	if len(p.lines.partial) == 0 && data[0] == 'H' {
-		var ends [maxLines]int
+		var ends [maxLines]int32
 		if count, size := cut(data, &ends); count > 0 && size <= p.limits.HeadKept {
 			return p.wholeHead(data, ends[:count], size)
 		}
@@ -224,20 +224,26 @@ func (p *ResponseParser) feedLine(data []byte) []byte {
 		p.lose()
 		return rest
 	}
-	// Until the head ends it is nobody's: a 1xx never becomes an answer.
-	p.current = p.shelf.response()
-	p.current.Status, p.current.Minor = status, minor
+	r := p.begin(status, minor)
 	if bareLF {
-		p.current.anomaly(trafficv1.Anomaly_ANOMALY_BARE_LF)
+		r.anomaly(trafficv1.Anomaly_ANOMALY_BARE_LF)
 	}
-	p.current.odd(line)
-	p.current.keepLine(line, bareLF)
-	p.state, p.head, p.framing = responseHead, len(p.current.Head), &framing{lastHeader: -1}
+	r.odd(line)
+	r.keepLine(line, bareLF)
+	p.state, p.head, p.framing = responseHead, len(r.Head), &framing{lastHeader: -1}
 	return rest
 }
 
+// begin makes a response that is nobody's until its head ends: a 1xx never becomes an answer.
+func (p *ResponseParser) begin(status int, minor byte) *Response {
+	r := p.shelf.response()
+	r.Status, r.Minor, r.counted = status, minor, true
+	p.current = r
+	return r
+}
+
 // wholeHead is the usual case: all of a head came with one call.
-func (p *ResponseParser) wholeHead(data []byte, ends []int, size int) []byte {
+func (p *ResponseParser) wholeHead(data []byte, ends []int32, size int) []byte {
 	status, minor, ok := parseStatusLine(bytes.TrimSuffix(data[:ends[0]-1], []byte{'\r'}))
 	if !ok {
 		p.Lost += uint64(ends[0])
@@ -245,9 +251,7 @@ func (p *ResponseParser) wholeHead(data []byte, ends []int, size int) []byte {
 		return data[ends[0]:]
 	}
 	f := framing{lastHeader: -1}
-	p.current = p.shelf.response()
-	p.current.Status, p.current.Minor = status, minor
-	p.current.whole(&f, data[:size], ends)
+	p.begin(status, minor).whole(&f, data[:size], ends)
 	p.endHead(&f)
 	return data[size:]
 }

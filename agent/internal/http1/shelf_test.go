@@ -2,10 +2,13 @@ package http1
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	trafficv1 "github.com/sidelight/sidelight/proto/gen/sidelight/traffic/v1"
 )
 
 // shelver writes down what it is told of, and gives it up.
@@ -72,5 +75,45 @@ func TestShelf(t *testing.T) {
 		require.Equal(t, fresh.said, kept.said)
 		require.NotEmpty(t, kept.shelf.requests)
 		require.NotEmpty(t, kept.shelf.responses)
+	}
+}
+
+// Nothing of a message is left in its memory: every field is set here, and empty when it comes back.
+func TestShelfIsBlank(t *testing.T) {
+	t.Parallel()
+	used := message{
+		Minor: 1, Head: []byte("a"), Headers: []Header{{}}, Trailers: []Header{{}}, Body: []Segment{{}}, BodySize: 1, Gaps: []Gap{{}},
+		Anomalies: []trafficv1.Anomaly{1}, HeadDone: true, Complete: true, kept: 1, room: 1, heads: 1, counted: true,
+	}
+	request := &Request{used, []byte("a"), []byte("a"), 1, true, true, true}
+	response := &Response{used, 1}
+	var each func(v reflect.Value, check func(field reflect.Value, name string))
+	each = func(v reflect.Value, check func(field reflect.Value, name string)) {
+		for i := range v.NumField() {
+			if v.Type().Field(i).Type == reflect.TypeFor[message]() {
+				each(v.Field(i), check)
+				continue
+			}
+			check(v.Field(i), v.Type().Field(i).Name)
+		}
+	}
+	var s Shelf
+	for _, m := range []any{request, response} {
+		each(reflect.ValueOf(m).Elem(), func(field reflect.Value, name string) {
+			require.False(t, field.IsZero(), "%s is not set here", name)
+		})
+	}
+	s.PutRequest(request)
+	s.PutResponse(response)
+	s.Clear()
+	require.Same(t, request, s.request())
+	require.Same(t, response, s.response())
+	for _, m := range []any{request, response} {
+		each(reflect.ValueOf(m).Elem(), func(field reflect.Value, name string) {
+			if field.Kind() == reflect.Slice && field.Len() == 0 {
+				return
+			}
+			require.True(t, field.IsZero(), "%s is of the message before", name)
+		})
 	}
 }

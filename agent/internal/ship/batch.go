@@ -63,7 +63,7 @@ func (b *buffer) cut(maxItems, maxBytes int) *batch {
 	out.frame = c.encode(out.sequence, &b.frames)
 	out.size = len(out.frame.bytes)
 	for _, e := range c.list {
-		b.recycle(e.item)
+		b.spares.put(e.item)
 	}
 	c.reset()
 	b.inflight[out.sequence] = out

@@ -27,11 +27,10 @@ type buffer struct {
 	inflight map[uint64]*batch
 	next     uint64
 
-	// free are items that were sent or given up, whose memory the next take.
-	free []*item
 	// cutting is what a batch is made of; it is kept for its memory.
 	cutting  cutting
 	stripper stripper
+	spares   spares
 	frames   framePool
 }
 
@@ -58,13 +57,8 @@ const itemBytes = 192
 
 func (it *item) cost() int { return cap(it.wire) + len(it.connection) + itemBytes }
 
-const (
-	// keptAccounts bounds the memory of workloads of which nothing is held.
-	keptAccounts = 128
-	// keptItems and keptWire bound the memory that waits for the next exchange.
-	keptItems = 1024
-	keptWire  = 2 << 10
-)
+// keptAccounts bounds the memory of workloads of which nothing is held.
+const keptAccounts = 128
 
 func newBuffer(maxBytes int, l *losses.Losses) *buffer {
 	return &buffer{maxBytes: maxBytes, losses: l, accounts: map[*workload.Workload]*account{}, open: map[id]*open{}, inflight: map[uint64]*batch{}}
@@ -103,7 +97,7 @@ func (b *buffer) add(r *exchange.Revision) {
 	if r.Number <= 1 {
 		a.workload.Exchanges.Add(1)
 	}
-	it := b.blank(len(r.Wire))
+	it := b.spares.take(len(r.Wire))
 	it.id, it.connection, it.start = r.ID, r.Connection, r.Start
 	it.first, it.last, it.content = r.Number <= 1, r.Last, r.Content
 	it.wire = append(it.wire, r.Wire...)
@@ -114,7 +108,7 @@ func (b *buffer) add(r *exchange.Revision) {
 		b.waiting++
 		b.waitingBytes += it.size()
 	} else {
-		b.recycle(it)
+		b.spares.put(it)
 	}
 	if b.bytes > b.maxBytes {
 		b.shed()
@@ -123,34 +117,6 @@ func (b *buffer) add(r *exchange.Revision) {
 
 // size is about what it takes in a batch.
 func (it *item) size() int { return len(it.wire) }
-
-// blank gives an item with room for so many bytes. What it is given of an older one fits closely: room is held, too.
-func (b *buffer) blank(size int) *item {
-	var it *item
-	if n := len(b.free); n > 0 {
-		it, b.free[n-1] = b.free[n-1], nil
-		b.free = b.free[:n-1]
-	} else {
-		it = &item{}
-	}
-	if cap(it.wire) < size || cap(it.wire) > size+size/4+64 {
-		it.wire = make([]byte, 0, size)
-	}
-	return it
-}
-
-// recycle takes an item back that nothing points to any more.
-func (b *buffer) recycle(it *item) {
-	if len(b.free) >= keptItems {
-		return
-	}
-	wire := it.wire[:0]
-	if cap(wire) > keptWire {
-		wire = nil
-	}
-	*it = item{wire: wire}
-	b.free = append(b.free, it)
-}
 
 // hold counts bytes, or gives them back.
 func (b *buffer) hold(a *account, n int) {

@@ -81,7 +81,7 @@ func (b *buffer) give(a *account, it *item, s stage) {
 		b.waitingBytes -= it.size()
 		b.hold(a, -it.cost())
 		b.gone(a, it)
-		b.recycle(it)
+		b.spares.put(it)
 		return
 	}
 	b.strip(a, it, s)
@@ -131,7 +131,9 @@ func (b *buffer) strip(a *account, it *item, s stage) {
 	}
 	before, size := it.cost(), it.size()
 	// What is left may be held for long, and room counts.
-	it.wire = append(make([]byte, 0, len(x.out)), x.out...)
+	spare := b.spares.take(len(x.out))
+	it.wire, spare.wire = append(spare.wire, x.out...), it.wire
+	b.spares.put(spare)
 	b.hold(a, it.cost()-before)
 	b.waitingBytes += it.size() - size
 	if cap(x.out) > keptScratch {

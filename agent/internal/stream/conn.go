@@ -20,6 +20,8 @@ type conn struct {
 	requests  http1.RequestParser
 	responses http1.ResponseParser
 	open      []entry
+	// first is memory for what is open, when it is one: as nearly always.
+	first [1]entry
 	// doubt, while it is not known where requests begin.
 	doubt *doubt
 	// stash is what came behind a request that may end HTTP on this connection.
@@ -84,7 +86,7 @@ func newConn(t *Table, e *probe.Event) *conn {
 	c := &conn{table: t, key: e.Conn, lastDir: e.Dir, lastMono: e.Mono, info: exchange.Connection{
 		Netns: e.Netns, Local: e.Local, Remote: e.Remote, Workload: t.workload(e.Tgid), TLS: tlsOf(e),
 	}}
-	c.place.watched = unwatched
+	c.place.watched, c.open = unwatched, c.first[:0]
 	c.requests.Init(&t.limits, &t.shelf, c, false)
 	// The kernel saw the first byte, and nothing was lost before this event.
 	start := e.Flags&probe.FlagStart != 0
@@ -427,7 +429,7 @@ func (c *conn) pop(reason trafficv1.CloseReason) {
 		c.table.shelf.PutResponse(answer)
 	}
 	if c.open = c.open[1:]; len(c.open) == 0 {
-		c.open = nil
+		c.open = c.first[:0]
 	}
 }
 

@@ -64,6 +64,8 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	// nginx has them by then, if it was started.
+	defer func() { err = errors.Join(err, site.close()) }()
 	upstream, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("opening a port for the shop: %w", err)

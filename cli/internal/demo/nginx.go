@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ type site struct {
 	dir, binary string
 	// Addresses that nginx listens on: in the clear, and with TLS.
 	address, tlsAddress string
+	// sockets are those of the two, until nginx has them.
+	sockets []*os.File
 }
 
 const nginxConf = `daemon off;
@@ -63,17 +66,29 @@ func newSite(ctx context.Context, dir string) (*site, error) {
 		}
 	}
 	s := &site{dir: dir, binary: binary}
-	// nginx wants numbers. Between this and its start another program might take one: nginx says so then.
 	for _, address := range []*string{&s.address, &s.tlsAddress} {
-		probe, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
-			return nil, fmt.Errorf("finding a free port: %w", err)
+			return nil, errors.Join(fmt.Errorf("finding a free port: %w", err), s.close())
 		}
-		// Both are held until both are known.
-		defer probe.Close()
-		*address = probe.Addr().String()
+		*address = listener.Addr().String()
+		file, err := listener.(*net.TCPListener).File()
+		if err = errors.Join(err, listener.Close()); err != nil {
+			return nil, errors.Join(fmt.Errorf("keeping port %s for nginx: %w", *address, err), s.close())
+		}
+		s.sockets = append(s.sockets, file)
 	}
 	return s, nil
+}
+
+// close lets go of sockets that nginx did not get, or has by now.
+func (s *site) close() error {
+	var all []error
+	for _, socket := range s.sockets {
+		all = append(all, socket.Close())
+	}
+	s.sockets = nil
+	return errors.Join(all...)
 }
 
 // runShop serves the shop itself.
@@ -103,12 +118,19 @@ func (s *site) runNginx(ctx context.Context, upstream string) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
-	output, err := cmd.CombinedOutput()
+	// It gets its sockets as at an upgrade of its program: no other program can take the ports meanwhile.
+	cmd.ExtraFiles, cmd.Env = s.sockets, append(os.Environ(), "NGINX=3;4;")
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	err := cmd.Start()
+	if err = errors.Join(err, s.close()); err == nil {
+		err = cmd.Wait()
+	}
 	// Workers outlive a master that was killed; the group is this nginx and nothing else.
 	if cmd.Process != nil {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	}
-	output = output[max(0, len(output)-400):]
+	output := said.Bytes()[max(0, said.Len()-400):]
 	switch {
 	case ctx.Err() != nil:
 		return nil
