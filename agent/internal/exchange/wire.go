@@ -72,7 +72,7 @@ func (o *Open) encode(r *Revision, out []byte, phase trafficv1.Phase, reason tra
 	size := 64 + request + times + len(o.request.Gaps)*maxGap
 	if o.answer != nil {
 		response = sizeResponse(o.answer)
-		size += sizeMessage(response)
+		size += sizeMessage(response) + len(o.answer.Gaps)*maxGap
 	}
 	out = slices.Grow(out, size)
 	out = appendBytes(out, exchangeID, r.ID[:])
@@ -87,6 +87,14 @@ func (o *Open) encode(r *Revision, out []byte, phase trafficv1.Phase, reason tra
 	}
 	for _, g := range o.request.Gaps {
 		out = appendGap(out, g)
+	}
+	if o.answer != nil {
+		// Of its body only the size is told.
+		for _, g := range o.answer.Gaps {
+			if g.InHead {
+				out = AppendGap(out, trafficv1.Gap_PART_RESPONSE_HEAD, g.Offset, g.Length, g.Reason)
+			}
+		}
 	}
 	out = o.appendTimes(appendLength(out, exchangeTimes, times))
 	if o.request.Resumed {

@@ -162,6 +162,14 @@ func TestConversations(t *testing.T) {
 			r.in(request("3"))
 			r.answer(ok)
 		}, []string{"CLOSED ANSWERED /1 201", "CLOSED ANSWERED /2 404", "CLOSED ANSWERED /3 200"}},
+		"head of an answer over its budget, told": {func(r *rig) {
+			r.in(request("1"))
+			r.table.Handle(r.event(probe.Out, "HTTP/1.1 201 Created\r\nX-One: 1\r\nX-Tw", 9000, probe.FlagTruncated))
+			gaps := r.out[0].GetGaps()
+			if len(gaps) != 1 || gaps[0].GetPart() != trafficv1.Gap_PART_RESPONSE_HEAD || gaps[0].GetReason() != trafficv1.GapReason_GAP_REASON_BUDGET {
+				panic(fmt.Sprint("gaps: ", gaps))
+			}
+		}, []string{"CLOSED ANSWERED /1 201"}},
 		"answer that found no room": {func(r *rig) {
 			r.in(request("1"))
 			r.seq[probe.Out] += uint32(len(ok))
