@@ -12,6 +12,7 @@
 #include "maps.h"
 #include "socket.h"
 #include "emit.h"
+#include "leave.h"
 #include "plain.h"
 #include "process.h"
 #include "calls.h"

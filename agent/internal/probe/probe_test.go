@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -68,6 +67,7 @@ func overBackends(t *testing.T, test func(t *testing.T, backend string)) {
 		t.Run(backend, func(t *testing.T) {
 			requireBPF(t)
 			if _, err := choose(backend); err != nil {
+				require.True(t, before(t, 6, 5), "this kernel has what sockets need: %v", err)
 				t.Skip(err.Error())
 			}
 			if backend != BackendSockets && preempts(t) {
@@ -82,13 +82,17 @@ func overBackends(t *testing.T, test func(t *testing.T, backend string)) {
 }
 
 // preempts tells whether the kernel lets threads give way within a program, as those of 7.0 and later do.
-func preempts(t *testing.T) bool {
+func preempts(t *testing.T) bool { return !before(t, 7, 0) }
+
+// before tells whether the running kernel is older.
+func before(t *testing.T, major, minor int) bool {
+	t.Helper()
 	var name unix.Utsname
 	require.NoError(t, unix.Uname(&name))
-	major, _, _ := strings.Cut(unix.ByteSliceToString(name.Release[:]), ".")
-	n, err := strconv.Atoi(major)
+	var is [2]int
+	_, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &is[0], &is[1])
 	require.NoError(t, err)
-	return n >= 7
+	return is[0] < major || is[0] == major && is[1] < minor
 }
 
 // prepare starts the server and a probe that has no target yet.
