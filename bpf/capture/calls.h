@@ -48,7 +48,7 @@ static __always_inline int interesting(long nr)
 }
 
 /* of_process handles the calls that say something of the process or of a new connection. */
-static __always_inline int of_process(long nr, struct pt_regs *regs, long ret, u32 tgid, u8 *target)
+static __always_inline int of_process(long nr, struct pt_regs *regs, long ret, u32 tgid, u8 target)
 {
 	switch (nr) {
 	case NR_accept:
@@ -61,10 +61,8 @@ static __always_inline int of_process(long nr, struct pt_regs *regs, long ret, u
 		return 1;
 	case NR_io_uring_setup:
 	case NR_io_uring_enter:
-		if (!(*target & TARGET_URING)) {
-			*target |= TARGET_URING;
-			notice(tgid, NOTICE_URING);
-		}
+		if (!(target & TARGET_URING))
+			uses_uring(tgid);
 		return 1;
 	}
 	return 0;

@@ -28,12 +28,12 @@ int BPF_PROG(sl_sys_exit, struct pt_regs *regs, long ret)
 	long nr = regs->orig_ax;
 	struct work *w;
 	u32 tgid;
-	u8 *target;
+	u8 target;
 
 	if (!interesting(nr) || ret <= 0)
 		return 0;
 	tgid = bpf_get_current_pid_tgid() >> 32;
-	target = bpf_map_lookup_elem(&targets, &tgid);
+	target = target_of(tgid);
 	if (!target)
 		return 0;
 	if (BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), thread_info.status) & TS_COMPAT) {
@@ -42,11 +42,11 @@ int BPF_PROG(sl_sys_exit, struct pt_regs *regs, long ret)
 	}
 	if (of_process(nr, regs, ret, tgid, target))
 		return 0;
-	if (*target & TARGET_TLS && expected(regs->di, ret))
+	if (target & TARGET_TLS && expected(regs->di, ret))
 		return 0;
 	w = work(0);
 	if (w && describe(&w->call, nr, regs, ret))
-		plain(w, tgid, *target);
+		plain(w, tgid, target);
 	return 0;
 }
 
@@ -57,7 +57,7 @@ static __always_inline void listens(struct sock *sk)
 	u16 port = BPF_CORE_READ(sk, __sk_common.skc_num);
 	u8 yes = 1;
 
-	if (port && bpf_map_lookup_elem(&targets, &tgid))
+	if (port && target_of(tgid))
 		bpf_map_update_elem(&ports, &port, &yes, BPF_NOEXIST);
 }
 

@@ -25,6 +25,7 @@ struct cursor {
 	u64 iovlen;
 	u64 msgs; /* next message */
 	u64 src;  /* next byte to copy */
+	struct iovec ahead; /* the vector after the one at hand, if it was read with it */
 	u32 nmsgs;
 	u32 msg_left; /* of this message */
 	u32 left;     /* of this buffer */
@@ -38,8 +39,18 @@ struct cursor {
 	u64 mono;
 	u16 flags;
 	u8 dir;
-	u8 kernel; /* as in struct call */
+	u8 kernel;   /* as in struct call */
+	u8 is_ahead; /* `ahead` is set */
+	u8 pad1[3];
 };
+
+/* A function that the verifier looks at by itself, and not again for each way to get there: loading takes a fraction. It knows
+ * nothing of what it is given, not even that it is something. Older kernels take no pointers there. */
+#ifdef MODERN
+#define ONCE __noinline
+#else
+#define ONCE static __noinline
+#endif
 
 /* What a program works with between two records. A tracepoint's program does not run twice at a time on a processor, so one
  * for each will do. */
@@ -140,14 +151,31 @@ static __always_inline u32 wakeup(void)
 	return set && bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > set->wake_at ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
+/* vectors reads the next one, or two if they lie in one page: the helper costs far more than what it reads. */
+static __always_inline int vectors(struct cursor *c, struct iovec *v)
+{
+	struct iovec two[2];
+	u32 n;
+
+	c->is_ahead = c->iovlen > 1 && (c->iov & 4095) <= 4096 - sizeof(two);
+	n = c->is_ahead ? sizeof(two) : sizeof(*v);
+	if (functions && c->kernel ? bpf_probe_read_kernel(two, n, (void *)c->iov) : bpf_probe_read_user(two, n, (void *)c->iov))
+		return -1;
+	*v = two[0];
+	c->ahead = two[1];
+	return 0;
+}
+
 /* step goes to the next buffer of the call. 0: there is none, or it cannot be read. */
 static __always_inline int step(struct cursor *c)
 {
 	if (c->iovlen && c->msg_left) {
 		struct iovec v;
 
-		if (functions && c->kernel ? bpf_probe_read_kernel(&v, sizeof(v), (void *)c->iov) :
-					     bpf_probe_read_user(&v, sizeof(v), (void *)c->iov)) {
+		if (c->is_ahead) {
+			v = c->ahead;
+			c->is_ahead = 0;
+		} else if (vectors(c, &v)) {
 			c->flags |= FLAG_FAULT;
 			return 0;
 		}
@@ -169,6 +197,7 @@ static __always_inline int step(struct cursor *c)
 		c->iov = m.hdr.iov;
 		c->iovlen = m.hdr.iovlen;
 		c->msg_left = m.len;
+		c->is_ahead = 0;
 		return 1;
 	}
 	return 0;
@@ -241,19 +270,27 @@ static __always_inline void take(struct cursor *c, u32 n)
 	c->allow -= n;
 }
 
-/* chunk makes one record. */
-static __noinline int chunk(struct cursor *c, struct conn *conn)
+/* chunk makes one record. Most calls have one buffer: what they reserve is half as much. */
+ONCE int chunk(struct cursor *c, struct conn *conn)
 {
-	u32 all = c->todo < c->allow ? c->todo : c->allow, moved, cap;
+	u32 all, first, moved, cap;
 	u16 flags = 0;
 
+	if (!c || !conn)
+		return 0;
+	all = c->todo < c->allow ? c->todo : c->allow;
+	first = part(c, HUGE);
 	if (GATHER == 1)
-		all = part(c, HUGE);
-	if (all <= SMALL) {
+		all = first;
+	if (first == all && all <= SMALL) {
+		COPY(SMALL, 1)
+	} else if (all <= SMALL) {
 		COPY(SMALL, GATHER)
+	} else if (first == all && all <= MEDIUM) {
+		COPY(MEDIUM, 1)
 	} else if (all <= MEDIUM) {
 		COPY(MEDIUM, GATHER)
-	} else if (part(c, HUGE) <= LARGE) {
+	} else if (first <= LARGE) {
 		COPY(LARGE, 1)
 	} else {
 		COPY(HUGE, 1)
@@ -273,10 +310,13 @@ full:
 }
 
 /* size tells of bytes that were moved and are not copied. */
-static __noinline int size(struct cursor *c, struct conn *conn)
+ONCE int size(struct cursor *c, struct conn *conn)
 {
-	struct event *e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
+	struct event *e;
 
+	if (!c || !conn)
+		return 0;
+	e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
 	if (!e) {
 		count(COUNT_RING_FULL, 1);
 		count(COUNT_RING_FULL_BYTES, c->todo);
@@ -290,11 +330,17 @@ static __noinline int size(struct cursor *c, struct conn *conn)
 }
 
 /* unseen tells of the bytes before these that no program saw. */
-static __noinline int unseen(struct cursor *c, struct conn *conn, u8 target)
+ONCE int unseen(struct cursor *c, struct conn *conn, u8 target)
 {
-	u32 seq = c->seq, todo = c->todo, next = conn->next[c->dir & 1];
-	u16 flags = c->flags;
+	u32 seq, todo, next;
+	u16 flags;
 
+	if (!c || !conn)
+		return 0;
+	seq = c->seq;
+	todo = c->todo;
+	next = conn->next[c->dir & 1];
+	flags = c->flags;
 	c->seq = next;
 	c->todo = seq - next;
 	/* Numbers go back where two threads move bytes at the same time. */
@@ -344,7 +390,11 @@ static __always_inline void steps(struct cursor *c, struct conn *conn, enum whos
 {
 	struct pair p = { .c = c, .conn = conn };
 
-	bpf_loop(STEPS, one, &p, 0);
+	/* Most calls are one record. */
+	if (!c->left)
+		step(c);
+	if (advance(c, conn) && c->todo && c->allow)
+		bpf_loop(STEPS, one, &p, 0);
 }
 #else
 /* Global functions, which find their cursor themselves: so the verifier looks at a step once, by itself, and not in each
@@ -413,16 +463,18 @@ static __always_inline void rest(struct cursor *c, struct conn *conn, u8 dir, u3
 }
 
 /* closing tells that the process's side is done, and where both directions ended. The cursor is worked with. */
-static __noinline int closing(struct cursor *c, struct conn *conn, u32 in, u32 out, u16 flags)
+ONCE int closing(struct cursor *c, struct conn *conn, u32 in, u32 out, u16 flags)
 {
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	u8 *target = bpf_map_lookup_elem(&targets, &tgid);
+	u8 target = target_of(tgid);
 	struct event *e;
 
+	if (!c || !conn)
+		return 0;
 	c->flags = flags;
 	if (!(flags & FLAG_TLS) && !conn->tls) {
-		rest(c, conn, DIR_OUT, out, target ? *target : 0);
-		rest(c, conn, DIR_IN, in, target ? *target : 0);
+		rest(c, conn, DIR_OUT, out, target);
+		rest(c, conn, DIR_IN, in, target);
 	}
 	e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
 	if (!e) {

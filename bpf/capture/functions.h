@@ -12,17 +12,17 @@ static __always_inline int function(struct socket *socket, void *msg, long ret, 
 	u32 tgid = thread >> 32;
 	struct work *w;
 	struct sock *sk;
-	u8 *target;
+	u8 target;
 
 	if (ret <= 0 || flags & (MSG_PEEK | MSG_ERRQUEUE))
 		return 0;
-	target = bpf_map_lookup_elem(&targets, &tgid);
+	target = target_of(tgid);
 	if (!target)
 		return 0;
 	sk = GET(struct socket, socket, sk);
 	if (!sk || !is_tcp(sk))
 		return 0;
-	if (*target & TARGET_TLS && expected_on((u64)sk, ret))
+	if (target & TARGET_TLS && expected_on((u64)sk, ret))
 		return 0;
 	w = work_of(thread);
 	if (!w) {
@@ -36,7 +36,7 @@ static __always_inline int function(struct socket *socket, void *msg, long ret, 
 		w->call.size_only = 1;
 	else
 		find(&w->call, msg, thread);
-	on_socket(w, sk, tgid, *target, OF_FUNCTION, thread);
+	on_socket(w, sk, tgid, target, OF_FUNCTION, thread);
 	return 0;
 }
 
@@ -87,7 +87,7 @@ int BPF_PROG(sl_mmap, struct file *file, unsigned long addr, unsigned long len, 
 	if (!(prot & PROT_EXEC) || !file || (long)ret < 0)
 		return 0;
 	tgid = bpf_get_current_pid_tgid() >> 32;
-	if (bpf_map_lookup_elem(&targets, &tgid))
+	if (target_of(tgid))
 		notice(tgid, NOTICE_CODE);
 	return 0;
 }

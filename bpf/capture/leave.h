@@ -15,14 +15,17 @@ static __always_inline int to_leave_out(struct conn *conn, u32 tgid)
 	return share && (u32)(conn->born * 0x9e3779b97f4a7c15 >> 32) >= *share;
 }
 
-/* left_out tells whether these bytes are not to be taken, and counts them. It changes where a request may begin: what was
+/* leaving tells whether these bytes are not to be taken, and counts them. It changes where a request may begin: what was
  * taken before ends there, and what is taken from there on is as a connection that is older than the agent. `in` and `out`
  * are the numbers of the bytes that come next. */
-static __noinline int left_out(struct cursor *c, struct conn *conn, u32 len, u32 in, u32 out)
+ONCE int leaving(struct cursor *c, struct conn *conn, u32 len, u32 in, u32 out)
 {
-	int turn = c->dir == DIR_IN && conn->last_dir != DIR_IN;
 	struct usage *usage;
+	int turn;
 
+	if (!c || !conn)
+		return 0;
+	turn = c->dir == DIR_IN && conn->last_dir != DIR_IN;
 	if (turn) {
 		int leave = to_leave_out(conn, c->tgid);
 
@@ -56,4 +59,13 @@ static __noinline int left_out(struct cursor *c, struct conn *conn, u32 len, u32
 	conn->run_bytes = 0;
 	count(COUNT_SHED_BYTES, len);
 	return 1;
+}
+
+/* left_out asks that where anything is left out at all. */
+static __always_inline int left_out(struct cursor *c, struct conn *conn, u32 len, u32 in, u32 out)
+{
+	u32 zero = 0;
+	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
+
+	return unlikely(conn->out || (set && set->sharing)) && leaving(c, conn, len, in, out);
 }

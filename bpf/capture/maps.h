@@ -52,6 +52,43 @@ struct {
 	__type(value, u8);
 } targets SEC(".maps");
 
+/* How often `targets` changed: by the agent, and by programs here. */
+volatile u64 changed_by_agent, changed_here;
+
+static __always_inline void targets_changed(void)
+{
+	__sync_fetch_and_add(&changed_here, 1);
+}
+
+/* What was found out of the processes that ran last on this processor, mirrored or not: to look it up in `targets` costs a
+ * multiple. Each is one word, so that it is whole at any moment: process id, the changes until then, target_flags. */
+#define RECENT 256
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, RECENT);
+	__type(key, u32);
+	__type(value, u64);
+} recent SEC(".maps");
+
+/* target_of gives a process's target_flags. 0: it is not mirrored. */
+static __always_inline u8 target_of(u32 tgid)
+{
+	u64 is = (u64)tgid << 32 | (u32)((changed_by_agent + changed_here) << 8);
+	u32 slot = tgid % RECENT;
+	u64 *known = bpf_map_lookup_elem(&recent, &slot);
+	u8 *target;
+
+	if (likely(known && (*known & ~0xffull) == is))
+		return *known;
+	target = bpf_map_lookup_elem(&targets, &tgid);
+	if (target)
+		is |= *target;
+	if (known)
+		*known = is;
+	return is;
+}
+
 /* Processes of which not all connections are taken: how many of 2^32. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

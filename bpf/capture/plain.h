@@ -160,7 +160,7 @@ static __always_inline void on_socket(struct work *w, struct sock *sk, u32 tgid,
 	conn = lookup(sk, call->dir, call->len);
 	if (!conn || conn->closed)
 		return;
-	if (!(conn->looked & (1 << (call->dir & 1)))) {
+	if (unlikely(!(conn->looked & (1 << (call->dir & 1))))) {
 		conn->looked |= 1 << (call->dir & 1);
 		conn->hooked |= conn->from_start && target & TARGET_TLS;
 		if (!conn->tls && looks_tls(call))
@@ -187,7 +187,7 @@ static __always_inline void on_socket(struct work *w, struct sock *sk, u32 tgid,
 		c->seq = read_to(sk) - conn->urgent - call->len;
 	else
 		c->seq = GET(struct tcp_sock, tcp, write_seq) - call->len;
-	if (call->dir == DIR_IN && urgent(sk, conn->next[DIR_IN] + conn->urgent, c->seq - conn->next[DIR_IN], call->len)) {
+	if (unlikely(call->dir == DIR_IN && urgent(sk, conn->next[DIR_IN] + conn->urgent, c->seq - conn->next[DIR_IN], call->len))) {
 		conn->urgent += c->seq - conn->next[DIR_IN];
 		c->seq = conn->next[DIR_IN];
 	}
@@ -196,10 +196,10 @@ static __always_inline void on_socket(struct work *w, struct sock *sk, u32 tgid,
 		return;
 	}
 	conn->seen = 1;
-	if (c->seq != conn->next[call->dir & 1])
+	if (unlikely(c->seq != conn->next[call->dir & 1]))
 		unseen(c, conn, target);
 	conn->next[call->dir & 1] = c->seq + call->len;
-	if (call->size_only) {
+	if (unlikely(call->size_only)) {
 		c->flags = FLAG_SIZE_ONLY;
 		count(COUNT_SIZE_ONLY_BYTES, call->len);
 		size(c, conn);

@@ -15,6 +15,7 @@ int BPF_PROG(sl_fork, struct task_struct *parent, struct task_struct *child)
 	if (!target)
 		return 0;
 	bpf_map_update_elem(&targets, &to, target, BPF_ANY);
+	targets_changed();
 	notice(to, NOTICE_FORK);
 	return 0;
 }
@@ -27,6 +28,18 @@ int BPF_PROG(sl_exec, struct task_struct *task)
 	return 0;
 }
 
+/* uses_uring marks a process that uses io_uring, and tells of it. */
+static __always_inline void uses_uring(u32 tgid)
+{
+	u8 *target = bpf_map_lookup_elem(&targets, &tgid);
+
+	if (!target || *target & TARGET_URING)
+		return;
+	*target |= TARGET_URING;
+	targets_changed();
+	notice(tgid, NOTICE_URING);
+}
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(sl_exit, struct task_struct *task)
 {
@@ -37,8 +50,8 @@ int BPF_PROG(sl_exit, struct task_struct *task)
 	if (functions)
 		bpf_map_delete_elem(&moving, &thread);
 	bpf_map_delete_elem(&in_tls, &thread);
-	if (task->pid == task->tgid)
-		bpf_map_delete_elem(&targets, &tgid);
+	if (task->pid == task->tgid && !bpf_map_delete_elem(&targets, &tgid))
+		targets_changed();
 	return 0;
 }
 
@@ -46,10 +59,9 @@ int BPF_PROG(sl_exit, struct task_struct *task)
 static __always_inline void moved(struct sock *sk, int ret, int flags)
 {
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	u8 *target = bpf_map_lookup_elem(&targets, &tgid);
 	struct usage *usage;
 
-	if (!target || !(*target & TARGET_URING) || !watching_uring() || ret <= 0 || flags & (MSG_PEEK | MSG_ERRQUEUE) || !is_tcp(sk))
+	if (!(target_of(tgid) & TARGET_URING) || !watching_uring() || ret <= 0 || flags & (MSG_PEEK | MSG_ERRQUEUE) || !is_tcp(sk))
 		return;
 	usage = usage_of(tgid);
 	if (usage)

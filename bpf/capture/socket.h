@@ -126,7 +126,7 @@ static __always_inline struct conn *lookup(struct sock *sk, u8 dir, u32 len)
 	struct conn *conn = bpf_map_lookup_elem(&conns, &key);
 	struct conn fresh = {};
 
-	if (conn)
+	if (likely(conn))
 		return conn;
 	fresh.start = fresh.born = bpf_ktime_get_ns();
 	fresh.last_dir = !dir;

@@ -19,6 +19,16 @@ struct {
 	__type(value, struct message);
 } messages SEC(".maps");
 
+/* Whether there ever was one: few programs make such calls. */
+volatile u8 had_messages;
+
+static __always_inline void no_more_messages(void)
+{
+	u64 thread = bpf_get_current_pid_tgid();
+
+	bpf_map_delete_elem(&messages, &thread);
+}
+
 #define VECTORS 1024 /* UIO_MAXIOV */
 
 struct sum {
@@ -55,22 +65,21 @@ static __always_inline int one_message(struct call *call, struct pt_regs *regs, 
 	if (dir == DIR_OUT)
 		bpf_loop(m.hdr.iovlen > VECTORS ? VECTORS : m.hdr.iovlen, add, &all, 0);
 	next.at++;
+	had_messages = 1;
 	if (next.at >= (u32)regs->dx || (dir == DIR_OUT && moved < all.bytes))
-		bpf_map_delete_elem(&messages, &thread);
+		no_more_messages();
 	else
 		bpf_map_update_elem(&messages, &thread, &next, BPF_ANY);
 	return 1;
 }
 
 /* by_uring counts what io_uring moved: whoever's registers these are, they do not say where the bytes lie. */
-static __always_inline void by_uring(u32 tgid, u8 *target, u32 moved)
+static __always_inline void by_uring(u32 tgid, u8 target, u32 moved)
 {
 	struct usage *usage = usage_of(tgid);
 
-	if (!(*target & TARGET_URING)) {
-		*target |= TARGET_URING;
-		notice(tgid, NOTICE_URING);
-	}
+	if (!(target & TARGET_URING))
+		uses_uring(tgid);
 	if (usage)
 		__sync_fetch_and_add(&usage->moved, moved);
 }
@@ -78,39 +87,37 @@ static __always_inline void by_uring(u32 tgid, u8 *target, u32 moved)
 /* socket takes what the socket layer moved for a thread. */
 static __always_inline int socket(struct sock *sk, int ret, int flags, u8 dir)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	u32 tgid = task->tgid;
-	u8 *target = bpf_map_lookup_elem(&targets, &tgid);
+	struct task_struct *task;
 	struct pt_regs *regs;
 	struct call *call;
 	struct work *w;
+	u8 target;
+	u32 tgid;
 	long nr;
 
-	if (!target || !is_tcp(sk))
+	if (ret <= 0) {
+		if (unlikely(had_messages))
+			no_more_messages();
+		return 0;
+	}
+	task = bpf_get_current_task_btf();
+	tgid = task->tgid;
+	target = target_of(tgid);
+	if (!target || unlikely(!is_tcp(sk)) || unlikely(flags & (MSG_PEEK | MSG_ERRQUEUE)))
 		return 0;
 	regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	nr = regs->orig_ax;
-	if (ret <= 0) {
-		if (nr == NR_recvmmsg || nr == NR_sendmmsg) {
-			u64 thread = bpf_get_current_pid_tgid();
-
-			bpf_map_delete_elem(&messages, &thread);
-		}
-		return 0;
-	}
-	if (flags & (MSG_PEEK | MSG_ERRQUEUE))
-		return 0;
 	/* A worker of io_uring, or the completion of what it was asked for, on the way back from any call: then the call has
 	 * its result by now. */
-	if (task->flags & (PF_IO_WORKER | PF_KTHREAD) || nr == NR_io_uring_enter || (long)regs->ax != -ENOSYS) {
+	if (unlikely(task->flags & (PF_IO_WORKER | PF_KTHREAD) || nr == NR_io_uring_enter || (long)regs->ax != -ENOSYS)) {
 		by_uring(tgid, target, ret);
 		return 0;
 	}
-	if (task->thread_info.status & TS_COMPAT) {
+	if (unlikely(task->thread_info.status & TS_COMPAT)) {
 		count(COUNT_COMPAT_CALLS, 1);
 		return 0;
 	}
-	if (*target & TARGET_TLS && expected_on((u64)sk, ret))
+	if (target & TARGET_TLS && expected_on((u64)sk, ret))
 		return 0;
 	/* Its own of each program: one may be preempted in the middle, and the other run. */
 	w = work(dir);
@@ -144,7 +151,7 @@ static __always_inline int socket(struct sock *sk, int ret, int flags, u8 dir)
 	call->len = ret;
 	call->dir = dir;
 	call->fd = regs->di;
-	on_socket(w, sk, tgid, *target, OF_CALL, 0);
+	on_socket(w, sk, tgid, target, OF_CALL, 0);
 	return 0;
 }
 
@@ -169,7 +176,7 @@ int BPF_PROG(sl_area, unsigned long addr, void *info)
 	u32 tgid = task->tgid;
 	struct pt_regs *regs;
 
-	if (!bpf_map_lookup_elem(&targets, &tgid))
+	if (!target_of(tgid))
 		return 0;
 	regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	if (regs->orig_ax == NR_mmap && (s32)regs->r8 >= 0 && regs->r10 & MAP_PRIVATE && !(regs->dx & PROT_WRITE))

@@ -35,7 +35,7 @@ static __always_inline void tls_enter(u64 ssl, u64 buf, u64 counted, u8 dir)
 	struct received *known;
 
 	/* Asked each time: the library stays hooked for others when a process is mirrored no longer. */
-	if (!bpf_map_lookup_elem(&targets, &tgid))
+	if (!target_of(tgid))
 		return;
 	if (!in) {
 		struct tls_call none = {};
@@ -222,7 +222,7 @@ static __always_inline void tls_leave(long result)
 		return;
 	in->active = 0;
 	/* It may have waited in there for long. */
-	if (!bpf_map_lookup_elem(&targets, &tgid))
+	if (!target_of(tgid))
 		return;
 	/* An int, whatever the upper half of the register holds. */
 	if ((s32)result > 0) {

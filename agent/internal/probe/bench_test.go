@@ -25,8 +25,8 @@ import (
 	"github.com/sidelight/sidelight/internal/testkit"
 )
 
-// rounds of each setting, one after the other and then again: what the machine does meanwhile falls on all alike.
-const rounds = 7
+// rounds of each setting, by turns: what the machine does meanwhile falls on all alike.
+const rounds = 25
 
 // setting is one way of watching nginx; it gives what ends it.
 type setting struct {
@@ -34,28 +34,39 @@ type setting struct {
 	watch func(b *testing.B, n *benchNginx) (stop func())
 }
 
-// compare measures the processor time of nginx per request under each setting, and reports what each adds to the first.
+// compare measures the processor time of nginx per request under each setting, and reports what each adds to the first: the middle
+// of the differences within a round, since a machine is not as fast in one second as in the next.
 func compare(b *testing.B, n *benchNginx, list []setting) (added []float64) {
 	b.Helper()
-	perRequest := make([][]float64, len(list))
+	const requests = 3000
+	alone, differences := make([]float64, 0, rounds), make([][]float64, len(list))
 	for range rounds {
 		for i, s := range list {
 			stop := s.watch(b, n)
 			n.flood(b, 400)
 			before := n.cpu(b)
-			const requests = 8000
 			n.flood(b, requests)
-			perRequest[i] = append(perRequest[i], float64(n.cpu(b)-before)/requests)
+			perRequest := float64(n.cpu(b)-before) / requests
 			stop()
+			if i == 0 {
+				alone = append(alone, perRequest)
+			}
+			differences[i] = append(differences[i], perRequest-alone[len(alone)-1])
 		}
 	}
+	b.ReportMetric(median(alone)/1000, "µs/request:"+list[0].name)
 	for i, s := range list {
-		slices.Sort(perRequest[i])
-		middle := perRequest[i][rounds/2]
-		added = append(added, middle-perRequest[0][rounds/2])
-		b.ReportMetric(middle/1000, "µs/request:"+s.name)
+		added = append(added, median(differences[i]))
+		if i > 0 {
+			b.ReportMetric(added[i]/1000, "µs/request:+"+s.name)
+		}
 	}
 	return added
+}
+
+func median(list []float64) float64 {
+	slices.Sort(list)
+	return list[len(list)/2]
 }
 
 func nothing(*testing.B, *benchNginx) func() { return func() {} }
@@ -189,17 +200,15 @@ func BenchmarkBystander(b *testing.B) {
 				}
 				for b.Loop() {
 					var alone, beside []float64
-					for range rounds {
+					for range 7 {
 						alone = append(alone, call())
 						stop := watch(defaults(backend), nil)(b, n)
 						n.ask(b, 1)
 						beside = append(beside, call())
 						stop()
 					}
-					slices.Sort(alone)
-					slices.Sort(beside)
-					b.ReportMetric(alone[rounds/2], "ns:alone")
-					b.ReportMetric(beside[rounds/2]-alone[rounds/2], "ns:added")
+					b.ReportMetric(median(alone), "ns:alone")
+					b.ReportMetric(median(beside)-median(alone), "ns:added")
 				}
 			})
 		}

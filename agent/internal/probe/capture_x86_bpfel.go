@@ -23,6 +23,7 @@ const (
 	captureMapLastReceived   = "last_received"
 	captureMapMoving         = "moving"
 	captureMapPorts          = "ports"
+	captureMapRecent         = "recent"
 	captureMapRing           = "ring"
 	captureMapSessions       = "sessions"
 	captureMapSettings       = "settings"
@@ -52,6 +53,8 @@ const (
 	captureProgSlTlsWrite    = "sl_tls_write"
 	captureProgSlTlsWriteEx  = "sl_tls_write_ex"
 	captureProgSlTlsWriteEx2 = "sl_tls_write_ex2"
+	captureVarChangedByAgent = "changed_by_agent"
+	captureVarChangedHere    = "changed_here"
 	captureVarFunctions      = "functions"
 )
 
@@ -132,6 +135,7 @@ type captureMapSpecs struct {
 	LastReceived *ebpf.MapSpec `ebpf:"last_received"`
 	Moving       *ebpf.MapSpec `ebpf:"moving"`
 	Ports        *ebpf.MapSpec `ebpf:"ports"`
+	Recent       *ebpf.MapSpec `ebpf:"recent"`
 	Ring         *ebpf.MapSpec `ebpf:"ring"`
 	Sessions     *ebpf.MapSpec `ebpf:"sessions"`
 	Settings     *ebpf.MapSpec `ebpf:"settings"`
@@ -145,7 +149,9 @@ type captureMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type captureVariableSpecs struct {
-	Functions *ebpf.VariableSpec `ebpf:"functions"`
+	ChangedByAgent *ebpf.VariableSpec `ebpf:"changed_by_agent"`
+	ChangedHere    *ebpf.VariableSpec `ebpf:"changed_here"`
+	Functions      *ebpf.VariableSpec `ebpf:"functions"`
 }
 
 // captureObjects contains all objects after they have been loaded into the kernel.
@@ -175,6 +181,7 @@ type captureMaps struct {
 	LastReceived *ebpf.Map `ebpf:"last_received"`
 	Moving       *ebpf.Map `ebpf:"moving"`
 	Ports        *ebpf.Map `ebpf:"ports"`
+	Recent       *ebpf.Map `ebpf:"recent"`
 	Ring         *ebpf.Map `ebpf:"ring"`
 	Sessions     *ebpf.Map `ebpf:"sessions"`
 	Settings     *ebpf.Map `ebpf:"settings"`
@@ -193,6 +200,7 @@ func (m *captureMaps) Close() error {
 		m.LastReceived,
 		m.Moving,
 		m.Ports,
+		m.Recent,
 		m.Ring,
 		m.Sessions,
 		m.Settings,
@@ -207,7 +215,9 @@ func (m *captureMaps) Close() error {
 //
 // It can be passed to loadCaptureObjects or ebpf.CollectionSpec.LoadAndAssign.
 type captureVariables struct {
-	Functions *ebpf.Variable `ebpf:"functions"`
+	ChangedByAgent *ebpf.Variable `ebpf:"changed_by_agent"`
+	ChangedHere    *ebpf.Variable `ebpf:"changed_here"`
+	Functions      *ebpf.Variable `ebpf:"functions"`
 }
 
 // capturePrograms contains all programs after they have been loaded into the kernel.

@@ -24,6 +24,7 @@ const (
 	captureModernMapMessages          = "messages"
 	captureModernMapMoving            = "moving"
 	captureModernMapPorts             = "ports"
+	captureModernMapRecent            = "recent"
 	captureModernMapRing              = "ring"
 	captureModernMapSessions          = "sessions"
 	captureModernMapSettings          = "settings"
@@ -56,7 +57,10 @@ const (
 	captureModernProgSlTlsWrite       = "sl_tls_write"
 	captureModernProgSlTlsWriteEx     = "sl_tls_write_ex"
 	captureModernProgSlTlsWriteEx2    = "sl_tls_write_ex2"
+	captureModernVarChangedByAgent    = "changed_by_agent"
+	captureModernVarChangedHere       = "changed_here"
 	captureModernVarFunctions         = "functions"
+	captureModernVarHadMessages       = "had_messages"
 )
 
 // loadCaptureModern returns the embedded CollectionSpec for captureModern.
@@ -140,6 +144,7 @@ type captureModernMapSpecs struct {
 	Messages     *ebpf.MapSpec `ebpf:"messages"`
 	Moving       *ebpf.MapSpec `ebpf:"moving"`
 	Ports        *ebpf.MapSpec `ebpf:"ports"`
+	Recent       *ebpf.MapSpec `ebpf:"recent"`
 	Ring         *ebpf.MapSpec `ebpf:"ring"`
 	Sessions     *ebpf.MapSpec `ebpf:"sessions"`
 	Settings     *ebpf.MapSpec `ebpf:"settings"`
@@ -153,7 +158,10 @@ type captureModernMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type captureModernVariableSpecs struct {
-	Functions *ebpf.VariableSpec `ebpf:"functions"`
+	ChangedByAgent *ebpf.VariableSpec `ebpf:"changed_by_agent"`
+	ChangedHere    *ebpf.VariableSpec `ebpf:"changed_here"`
+	Functions      *ebpf.VariableSpec `ebpf:"functions"`
+	HadMessages    *ebpf.VariableSpec `ebpf:"had_messages"`
 }
 
 // captureModernObjects contains all objects after they have been loaded into the kernel.
@@ -184,6 +192,7 @@ type captureModernMaps struct {
 	Messages     *ebpf.Map `ebpf:"messages"`
 	Moving       *ebpf.Map `ebpf:"moving"`
 	Ports        *ebpf.Map `ebpf:"ports"`
+	Recent       *ebpf.Map `ebpf:"recent"`
 	Ring         *ebpf.Map `ebpf:"ring"`
 	Sessions     *ebpf.Map `ebpf:"sessions"`
 	Settings     *ebpf.Map `ebpf:"settings"`
@@ -203,6 +212,7 @@ func (m *captureModernMaps) Close() error {
 		m.Messages,
 		m.Moving,
 		m.Ports,
+		m.Recent,
 		m.Ring,
 		m.Sessions,
 		m.Settings,
@@ -217,7 +227,10 @@ func (m *captureModernMaps) Close() error {
 //
 // It can be passed to loadCaptureModernObjects or ebpf.CollectionSpec.LoadAndAssign.
 type captureModernVariables struct {
-	Functions *ebpf.Variable `ebpf:"functions"`
+	ChangedByAgent *ebpf.Variable `ebpf:"changed_by_agent"`
+	ChangedHere    *ebpf.Variable `ebpf:"changed_here"`
+	Functions      *ebpf.Variable `ebpf:"functions"`
+	HadMessages    *ebpf.Variable `ebpf:"had_messages"`
 }
 
 // captureModernPrograms contains all programs after they have been loaded into the kernel.

@@ -27,6 +27,8 @@ type loaded struct {
 	uring      []*ebpf.Program
 	uringLinks []link.Link
 	closing    atomic.Bool
+	// changes counts those of the targets.
+	changes uint64
 	// libraries have probes; closing one twice does nothing.
 	libraries []*library
 }
@@ -169,7 +171,7 @@ func (l *loaded) target(targets []Target) error {
 			ports[port] = 1
 		}
 	}
-	return errors.Join(replace(l.objects.Targets, processes), replace(l.objects.Ports, ports), prune[uint32, usage](l.objects.Usages, processes))
+	return errors.Join(replace(l.objects.Targets, processes), l.changed(), replace(l.objects.Ports, ports), prune[uint32, usage](l.objects.Usages, processes))
 }
 
 // mark adds flags to a target; it is no error if it is none any more.
@@ -182,12 +184,21 @@ func (l *loaded) mark(pid uint32, flags uint8) error {
 	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("changing BPF map %s: %w", l.objects.Targets, err)
 	}
-	return nil
+	return l.changed()
 }
 
 func (l *loaded) drop(pid uint32) error {
 	if err := l.objects.Targets.Delete(pid); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("changing BPF map %s: %w", l.objects.Targets, err)
+	}
+	return l.changed()
+}
+
+// changed makes the programs look at the targets again.
+func (l *loaded) changed() error {
+	l.changes++
+	if err := l.objects.ChangedByAgent.Set(l.changes); err != nil {
+		return fmt.Errorf("telling the BPF programs that their targets changed: %w", err)
 	}
 	return nil
 }

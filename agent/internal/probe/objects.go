@@ -9,6 +9,7 @@ import (
 // objects are the maps and programs that every kernel gets, whatever the backend.
 type objects struct {
 	captureMaps
+	captureVariables
 
 	SlSetState *ebpf.Program `ebpf:"sl_set_state"`
 	SlFork     *ebpf.Program `ebpf:"sl_fork"`
