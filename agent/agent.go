@@ -227,7 +227,7 @@ func (a *Agent) status() *statusv1.PartStatus {
 		f.Watched = *watched
 	}
 	f.PolicySequence, f.PolicyRefused = a.policy.state()
-	f.Shedding = a.budget.State().Text
+	f.Shedding, f.Backend = a.budget.State().Text, a.probe.Backend()
 	return a.coverage.Status(f)
 }
 

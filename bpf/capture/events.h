@@ -9,7 +9,7 @@ enum direction {
 
 enum flags {
 	FLAG_TRUNCATED = 1, /* over its budget: `len` says how much there was */
-	FLAG_SIZE_ONLY = 2, /* sendfile, splice: bytes that no buffer of the process held */
+	FLAG_SIZE_ONLY = 2, /* sendfile, splice, SSL_sendfile: bytes that no buffer of the process held */
 	FLAG_CLOSE = 4,     /* the process's side of the connection is done */
 	FLAG_FAULT = 8,     /* the page could not be read */
 	FLAG_ACCEPTED = 16, /* accepted by a mirrored process: the server side, beyond doubt */

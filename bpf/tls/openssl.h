@@ -209,6 +209,12 @@ static __always_inline void tls_moved(struct tls_call *in, u32 tgid, u64 thread,
 	if (left_out(c, conn, moved, c->seq, conn->next[DIR_OUT]))
 		return;
 	conn->seen_plain = 1;
+	if (!in->buf) {
+		c->flags |= FLAG_SIZE_ONLY;
+		count(COUNT_SIZE_ONLY_BYTES, moved);
+		size(c, conn);
+		return;
+	}
 	copy(c, conn, OF_TLS, thread);
 }
 
@@ -269,6 +275,14 @@ SEC("uprobe")
 int sl_tls_write_ex2(struct pt_regs *regs)
 {
 	tls_enter(regs->di, regs->si, regs->r8, DIR_OUT);
+	return 0;
+}
+
+/* ossl_ssize_t f(SSL *, int fd, off_t, size_t, int): from a file, where the kernel encrypts. No buffer holds the bytes. */
+SEC("uprobe")
+int sl_tls_sendfile(struct pt_regs *regs)
+{
+	tls_enter(regs->di, 0, 0, DIR_OUT);
 	return 0;
 }
 

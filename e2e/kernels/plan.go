@@ -6,7 +6,7 @@ package kernels
 var testPackages = []testPackage{
 	{dir: "agent/internal/probe"},
 	// Without the roots of other suites: what differs there is the library, not the kernel.
-	{dir: "agent", args: []string{"-test.run", "TestTLS$|TestTLSClientLegs|TestTLSLibraryLoadedLate|TestOlderConnections|TestRestartUnderLoad|TestRealNginx", "-test.skip", "TestTLS/chroot"}},
+	{dir: "agent", args: []string{"-test.run", "TestTLS$|TestTLSClientLegs|TestTLSLibraryLoadedLate|TestKernelTLS|TestOlderConnections|TestRestartUnderLoad|TestRealNginx", "-test.skip", "TestTLS/chroot"}},
 }
 
 // testPackage is a package of this repository.
@@ -45,7 +45,7 @@ var leftOut = []string{"config-3.", "ensurepip", "idlelib", "lib2to3", "pydoc_da
 
 // modules of the kernel that are loaded before the tests: names as in the kernel's modules folder, in order, without ".ko".
 // A kernel that has one built in, or none, goes on without it.
-var modules = []string{}
+var modules = []string{"net/tls/tls"}
 
 // texts are files that a root needs to be one.
 var texts = map[string]string{

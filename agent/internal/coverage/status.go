@@ -28,13 +28,15 @@ type Facts struct {
 	PolicyRefused  string
 	// Shedding says what is shed at this moment, and why.
 	Shedding string
+	// Backend is where bytes of sockets are taken; empty while nothing is mirrored.
+	Backend string
 }
 
 // Status is the agent's own report.
 func (r *Report) Status(f Facts) *statusv1.PartStatus {
 	s := &statusv1.PartStatus{
 		Part: "agent", Instance: r.node, Version: f.Version, Cluster: r.cluster, StartedAt: timestamppb.New(f.Started), ReportedAt: timestamppb.Now(),
-		Ready: f.Ready == nil, PolicySequence: f.PolicySequence, PolicyRefusedBecause: f.PolicyRefused, Shedding: f.Shedding,
+		Ready: f.Ready == nil, PolicySequence: f.PolicySequence, PolicyRefusedBecause: f.PolicyRefused, Shedding: f.Shedding, CaptureBackend: f.Backend,
 		Counters: []*statusv1.Counter{
 			{Name: "connections", Value: int64(f.Connections)}, {Name: "events", Value: int64(f.Probe.Events)},
 			{Name: "bytes_seen", Value: int64(f.BytesSeen)}, {Name: "bytes_skipped", Value: int64(f.BytesSkipped)},

@@ -50,6 +50,7 @@ const (
 	captureProgSlTlsRead     = "sl_tls_read"
 	captureProgSlTlsReadEx   = "sl_tls_read_ex"
 	captureProgSlTlsReturn   = "sl_tls_return"
+	captureProgSlTlsSendfile = "sl_tls_sendfile"
 	captureProgSlTlsWrite    = "sl_tls_write"
 	captureProgSlTlsWriteEx  = "sl_tls_write_ex"
 	captureProgSlTlsWriteEx2 = "sl_tls_write_ex2"
@@ -119,6 +120,7 @@ type captureProgramSpecs struct {
 	SlTlsRead     *ebpf.ProgramSpec `ebpf:"sl_tls_read"`
 	SlTlsReadEx   *ebpf.ProgramSpec `ebpf:"sl_tls_read_ex"`
 	SlTlsReturn   *ebpf.ProgramSpec `ebpf:"sl_tls_return"`
+	SlTlsSendfile *ebpf.ProgramSpec `ebpf:"sl_tls_sendfile"`
 	SlTlsWrite    *ebpf.ProgramSpec `ebpf:"sl_tls_write"`
 	SlTlsWriteEx  *ebpf.ProgramSpec `ebpf:"sl_tls_write_ex"`
 	SlTlsWriteEx2 *ebpf.ProgramSpec `ebpf:"sl_tls_write_ex2"`
@@ -243,6 +245,7 @@ type capturePrograms struct {
 	SlTlsRead     *ebpf.Program `ebpf:"sl_tls_read"`
 	SlTlsReadEx   *ebpf.Program `ebpf:"sl_tls_read_ex"`
 	SlTlsReturn   *ebpf.Program `ebpf:"sl_tls_return"`
+	SlTlsSendfile *ebpf.Program `ebpf:"sl_tls_sendfile"`
 	SlTlsWrite    *ebpf.Program `ebpf:"sl_tls_write"`
 	SlTlsWriteEx  *ebpf.Program `ebpf:"sl_tls_write_ex"`
 	SlTlsWriteEx2 *ebpf.Program `ebpf:"sl_tls_write_ex2"`
@@ -269,6 +272,7 @@ func (p *capturePrograms) Close() error {
 		p.SlTlsRead,
 		p.SlTlsReadEx,
 		p.SlTlsReturn,
+		p.SlTlsSendfile,
 		p.SlTlsWrite,
 		p.SlTlsWriteEx,
 		p.SlTlsWriteEx2,

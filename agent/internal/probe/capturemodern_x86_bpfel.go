@@ -54,6 +54,7 @@ const (
 	captureModernProgSlTlsRead        = "sl_tls_read"
 	captureModernProgSlTlsReadEx      = "sl_tls_read_ex"
 	captureModernProgSlTlsReturn      = "sl_tls_return"
+	captureModernProgSlTlsSendfile    = "sl_tls_sendfile"
 	captureModernProgSlTlsWrite       = "sl_tls_write"
 	captureModernProgSlTlsWriteEx     = "sl_tls_write_ex"
 	captureModernProgSlTlsWriteEx2    = "sl_tls_write_ex2"
@@ -127,6 +128,7 @@ type captureModernProgramSpecs struct {
 	SlTlsRead        *ebpf.ProgramSpec `ebpf:"sl_tls_read"`
 	SlTlsReadEx      *ebpf.ProgramSpec `ebpf:"sl_tls_read_ex"`
 	SlTlsReturn      *ebpf.ProgramSpec `ebpf:"sl_tls_return"`
+	SlTlsSendfile    *ebpf.ProgramSpec `ebpf:"sl_tls_sendfile"`
 	SlTlsWrite       *ebpf.ProgramSpec `ebpf:"sl_tls_write"`
 	SlTlsWriteEx     *ebpf.ProgramSpec `ebpf:"sl_tls_write_ex"`
 	SlTlsWriteEx2    *ebpf.ProgramSpec `ebpf:"sl_tls_write_ex2"`
@@ -259,6 +261,7 @@ type captureModernPrograms struct {
 	SlTlsRead        *ebpf.Program `ebpf:"sl_tls_read"`
 	SlTlsReadEx      *ebpf.Program `ebpf:"sl_tls_read_ex"`
 	SlTlsReturn      *ebpf.Program `ebpf:"sl_tls_return"`
+	SlTlsSendfile    *ebpf.Program `ebpf:"sl_tls_sendfile"`
 	SlTlsWrite       *ebpf.Program `ebpf:"sl_tls_write"`
 	SlTlsWriteEx     *ebpf.Program `ebpf:"sl_tls_write_ex"`
 	SlTlsWriteEx2    *ebpf.Program `ebpf:"sl_tls_write_ex2"`
@@ -288,6 +291,7 @@ func (p *captureModernPrograms) Close() error {
 		p.SlTlsRead,
 		p.SlTlsReadEx,
 		p.SlTlsReturn,
+		p.SlTlsSendfile,
 		p.SlTlsWrite,
 		p.SlTlsWriteEx,
 		p.SlTlsWriteEx2,

@@ -95,7 +95,8 @@ func (l *loaded) hooks(sites []tlsprobe.Site) []hook {
 	programs := map[tlsprobe.Role]*ebpf.Program{
 		tlsprobe.Read: o.SlTLSRead, tlsprobe.ReadEx: o.SlTLSReadEx,
 		tlsprobe.Write: o.SlTLSWrite, tlsprobe.WriteEx: o.SlTLSWriteEx, tlsprobe.WriteEx2: o.SlTLSWriteEx2,
-		tlsprobe.SetFD: o.SlTLSForget, tlsprobe.SetBIO: o.SlTLSForget, tlsprobe.Free: o.SlTLSForget,
+		tlsprobe.Sendfile: o.SlTLSSendfile,
+		tlsprobe.SetFD:    o.SlTLSForget, tlsprobe.SetBIO: o.SlTLSForget, tlsprobe.Free: o.SlTLSForget,
 	}
 	ends := hook{program: o.SlTLSReturn, atEnd: true}
 	entries := map[*ebpf.Program]*hook{}

@@ -22,6 +22,7 @@ type objects struct {
 	SlTLSWrite    *ebpf.Program `ebpf:"sl_tls_write"`
 	SlTLSWriteEx  *ebpf.Program `ebpf:"sl_tls_write_ex"`
 	SlTLSWriteEx2 *ebpf.Program `ebpf:"sl_tls_write_ex2"`
+	SlTLSSendfile *ebpf.Program `ebpf:"sl_tls_sendfile"`
 	SlTLSReturn   *ebpf.Program `ebpf:"sl_tls_return"`
 	SlTLSForget   *ebpf.Program `ebpf:"sl_tls_forget"`
 }
@@ -32,7 +33,7 @@ func (o *objects) always() []*ebpf.Program {
 }
 
 func (o *objects) all() []*ebpf.Program {
-	return append(o.always(), o.SlTLSRead, o.SlTLSReadEx, o.SlTLSWrite, o.SlTLSWriteEx, o.SlTLSWriteEx2, o.SlTLSReturn, o.SlTLSForget)
+	return append(o.always(), o.SlTLSRead, o.SlTLSReadEx, o.SlTLSWrite, o.SlTLSWriteEx, o.SlTLSWriteEx2, o.SlTLSSendfile, o.SlTLSReturn, o.SlTLSForget)
 }
 
 // Close lets go of all of them.

@@ -31,7 +31,7 @@ func openssl(m *image) (*library, error) {
 		}
 		lib.twice[name] = len(found) > 1
 	}
-	for _, sites := range [][]Site{readers, writers, sessions} {
+	for _, sites := range [][]Site{readers, writers, senders, sessions} {
 		for _, site := range sites {
 			look(site.Function)
 		}

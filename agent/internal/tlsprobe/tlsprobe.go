@@ -8,6 +8,7 @@ package tlsprobe
 
 import (
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -32,10 +33,12 @@ const (
 	SetBIO
 	// Free is f(SSL*): what was known of the session is no longer so.
 	Free
+	// Sendfile is ssize_t f(SSL*, int fd, off_t, size_t, int): the result counts bytes, which no buffer holds.
+	Sendfile
 )
 
 func (r Role) String() string {
-	names := [...]string{"none", "read", "read_ex", "write", "write_ex", "write_ex2", "set_fd", "set_bio", "free"}
+	names := [...]string{"none", "read", "read_ex", "write", "write_ex", "write_ex2", "set_fd", "set_bio", "free", "sendfile"}
 	if int(r) < len(names) {
 		return names[r]
 	}
@@ -78,6 +81,9 @@ var sessions = []Site{
 	{Role: Free, Function: "SSL_clear"},
 }
 
+// Functions that have the kernel encrypt a file.
+var senders = []Site{{Role: Sendfile, Function: "SSL_sendfile"}}
+
 // Inspect plans the probes of an ELF library. An error says why it cannot be hooked, in words for people.
 // A program with OpenSSL inside and exported passes too; finding such programs is Mapped's concern.
 func Inspect(f io.ReaderAt) (*Plan, error) {
@@ -104,7 +110,7 @@ func Inspect(f io.ReaderAt) (*Plan, error) {
 	}
 	plan.Site = strings.Join(names, ", ")
 	plan.Why = because(whyReads, whyWrites)
-	plan.Sites = append(plan.Sites, lib.exported(sessions)...)
+	plan.Sites = append(plan.Sites, lib.exported(slices.Concat(senders, sessions))...)
 	return plan, nil
 }
 

@@ -39,7 +39,7 @@ var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 func agent() *statusv1.PartStatus {
 	return &statusv1.PartStatus{
 		Part: "agent", Instance: "host-1", Cluster: "c1", Ready: true, ReportedAt: timestamppb.New(noon.Add(-4 * time.Second)),
-		Shedding: "bodies beyond 4 KiB: the agent used 31 % of a core",
+		CaptureBackend: "sockets", Shedding: "bodies beyond 4 KiB: the agent used 31 % of a core",
 		Coverage: []*statusv1.Coverage{
 			{
 				Workload: &trafficv1.Workload{Node: "host-1", Service: "shop", Process: &trafficv1.Process{Pid: 4711, Executable: "/usr/sbin/nginx"}},
@@ -138,7 +138,7 @@ func TestItAsksAnotherHost(t *testing.T) {
 	args := serve(t, &fake{parts: []*statusv1.PartStatus{{Part: "aggregator", Instance: "other"}, agent(), {Part: "agent", Instance: "host-2"}}})
 	out, err := run(t, args...)
 	require.NoError(t, err)
-	require.Contains(t, out, "agent host-1, reported ")
+	require.Contains(t, out, "agent host-1, capture by sockets, reported ")
 	require.Contains(t, out, "agent host-2, not ready")
 	require.NotContains(t, out, "other")
 	out, err = run(t, append(args, "--output", "json")...)

@@ -55,6 +55,9 @@ func pretty(now func() time.Time) printer {
 
 func health(agent *statusv1.PartStatus, now time.Time) string {
 	var b strings.Builder
+	if agent.GetCaptureBackend() != "" {
+		b.WriteString(", capture by " + word(agent.GetCaptureBackend()))
+	}
 	if agent.GetReportedAt() != nil {
 		fmt.Fprintf(&b, ", reported %s ago", max(now.Sub(agent.GetReportedAt().AsTime()), 0).Round(time.Second))
 	}

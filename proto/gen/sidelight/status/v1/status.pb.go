@@ -53,9 +53,11 @@ type PartStatus struct {
 	// Set by the aggregator: the agent's stream is open.
 	Connected bool `protobuf:"varint,17,opt,name=connected,proto3" json:"connected,omitempty"`
 	// Agents only. What is shed at this moment to stay within the agent's share of the host, and why; empty when nothing is.
-	Shedding      string `protobuf:"bytes,18,opt,name=shedding,proto3" json:"shedding,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Shedding string `protobuf:"bytes,18,opt,name=shedding,proto3" json:"shedding,omitempty"`
+	// Agents only. Where bytes of sockets are taken: "sockets", "calls" or "functions"; empty while nothing is mirrored.
+	CaptureBackend string `protobuf:"bytes,19,opt,name=capture_backend,json=captureBackend,proto3" json:"capture_backend,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *PartStatus) Reset() {
@@ -210,6 +212,13 @@ func (x *PartStatus) GetConnected() bool {
 func (x *PartStatus) GetShedding() string {
 	if x != nil {
 		return x.Shedding
+	}
+	return ""
+}
+
+func (x *PartStatus) GetCaptureBackend() string {
+	if x != nil {
+		return x.CaptureBackend
 	}
 	return ""
 }
@@ -643,7 +652,7 @@ var File_sidelight_status_v1_status_proto protoreflect.FileDescriptor
 
 const file_sidelight_status_v1_status_proto_rawDesc = "" +
 	"\n" +
-	" sidelight/status/v1/status.proto\x12\x13sidelight.status.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#sidelight/traffic/v1/workload.proto\"\xb8\x06\n" +
+	" sidelight/status/v1/status.proto\x12\x13sidelight.status.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#sidelight/traffic/v1/workload.proto\"\xe1\x06\n" +
 	"\n" +
 	"PartStatus\x12\x12\n" +
 	"\x04part\x18\x01 \x01(\tR\x04part\x12\x1a\n" +
@@ -666,7 +675,8 @@ const file_sidelight_status_v1_status_proto_rawDesc = "" +
 	"\fwatched_from\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\vwatchedFrom\x12?\n" +
 	"\rwatched_until\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\fwatchedUntil\x12\x1c\n" +
 	"\tconnected\x18\x11 \x01(\bR\tconnected\x12\x1a\n" +
-	"\bshedding\x18\x12 \x01(\tR\bshedding\"3\n" +
+	"\bshedding\x18\x12 \x01(\tR\bshedding\x12'\n" +
+	"\x0fcapture_backend\x18\x13 \x01(\tR\x0ecaptureBackend\"3\n" +
 	"\aCounter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value\"J\n" +
