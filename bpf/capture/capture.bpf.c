@@ -23,7 +23,7 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 SEC("tp_btf/sys_exit")
-int BPF_PROG(sl_sys_exit, struct pt_regs *regs, long ret)
+int PROGRAM(sl_sys_exit, struct pt_regs *regs, long ret)
 {
 	long nr = regs->orig_ax;
 	struct work *w;
@@ -79,7 +79,7 @@ static __always_inline void ends(struct sock *sk, struct conn *conn)
 /* The process's side of a connection is done when it has sent its FIN, or has let go of a connection that was reset: until then
  * it may read what came before, and a call that was under way when the reset came is told of behind it. */
 SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(sl_set_state, struct sock *sk, int oldstate, int newstate)
+int PROGRAM(sl_set_state, struct sock *sk, int oldstate, int newstate)
 {
 	u64 key = (u64)sk;
 	struct conn *conn;
@@ -98,7 +98,7 @@ int BPF_PROG(sl_set_state, struct sock *sk, int oldstate, int newstate)
 
 /* The entry stays as long as the socket: its address may be another one's from now on. */
 SEC("tp_btf/tcp_destroy_sock")
-int BPF_PROG(sl_destroy, struct sock *sk)
+int PROGRAM(sl_destroy, struct sock *sk)
 {
 	u64 key = (u64)sk;
 	struct conn *conn = bpf_map_lookup_elem(&conns, &key);

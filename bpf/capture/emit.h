@@ -44,14 +44,6 @@ struct cursor {
 	u8 pad1[3];
 };
 
-/* A function that the verifier looks at by itself, and not again for each way to get there: loading takes a fraction. It knows
- * nothing of what it is given, not even that it is something. Older kernels take no pointers there. */
-#ifdef MODERN
-#define ONCE __noinline
-#else
-#define ONCE static __noinline
-#endif
-
 /* What a program works with between two records. A tracepoint's program does not run twice at a time on a processor, so one
  * for each will do. */
 struct work {
@@ -271,13 +263,11 @@ static __always_inline void take(struct cursor *c, u32 n)
 }
 
 /* chunk makes one record. Most calls have one buffer: what they reserve is half as much. */
-ONCE int chunk(struct cursor *c, struct conn *conn)
+static __noinline int chunk(struct cursor *c, struct conn *conn)
 {
 	u32 all, first, moved, cap;
 	u16 flags = 0;
 
-	if (!c || !conn)
-		return 0;
 	all = c->todo < c->allow ? c->todo : c->allow;
 	first = part(c, HUGE);
 	if (GATHER == 1)
@@ -310,12 +300,10 @@ full:
 }
 
 /* size tells of bytes that were moved and are not copied. */
-ONCE int size(struct cursor *c, struct conn *conn)
+static __noinline int size(struct cursor *c, struct conn *conn)
 {
 	struct event *e;
 
-	if (!c || !conn)
-		return 0;
 	e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
 	if (!e) {
 		count(COUNT_RING_FULL, 1);
@@ -330,13 +318,11 @@ ONCE int size(struct cursor *c, struct conn *conn)
 }
 
 /* unseen tells of the bytes before these that no program saw. */
-ONCE int unseen(struct cursor *c, struct conn *conn, u8 target)
+static __noinline int unseen(struct cursor *c, struct conn *conn, u8 target)
 {
 	u32 seq, todo, next;
 	u16 flags;
 
-	if (!c || !conn)
-		return 0;
 	seq = c->seq;
 	todo = c->todo;
 	next = conn->next[c->dir & 1];
@@ -382,7 +368,7 @@ struct pair {
 
 static long one(u32 i, struct pair *p)
 {
-	return !advance(p->c, p->conn);
+	return !advance(p->c, p->conn) || !p->c->todo || !p->c->allow;
 }
 
 /* steps goes over a call's buffers. */
@@ -390,11 +376,10 @@ static __always_inline void steps(struct cursor *c, struct conn *conn, enum whos
 {
 	struct pair p = { .c = c, .conn = conn };
 
-	/* Most calls are one record. */
+	/* Most calls are one record, and one round. */
 	if (!c->left)
 		step(c);
-	if (advance(c, conn) && c->todo && c->allow)
-		bpf_loop(STEPS, one, &p, 0);
+	bpf_loop(STEPS, one, &p, 0);
 }
 #else
 /* Global functions, which find their cursor themselves: so the verifier looks at a step once, by itself, and not in each
@@ -463,14 +448,12 @@ static __always_inline void rest(struct cursor *c, struct conn *conn, u8 dir, u3
 }
 
 /* closing tells that the process's side is done, and where both directions ended. The cursor is worked with. */
-ONCE int closing(struct cursor *c, struct conn *conn, u32 in, u32 out, u16 flags)
+static __noinline int closing(struct cursor *c, struct conn *conn, u32 in, u32 out, u16 flags)
 {
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	u8 target = target_of(tgid);
 	struct event *e;
 
-	if (!c || !conn)
-		return 0;
 	c->flags = flags;
 	if (!(flags & FLAG_TLS) && !conn->tls) {
 		rest(c, conn, DIR_OUT, out, target);

@@ -41,45 +41,45 @@ static __always_inline int function(struct socket *socket, void *msg, long ret, 
 }
 
 SEC("fexit/inet_sendmsg")
-int BPF_PROG(sl_sendmsg, struct socket *socket, void *msg, unsigned long size, int ret)
+int PROGRAM(sl_sendmsg, struct socket *socket, void *msg, unsigned long size, int ret)
 {
 	return function(socket, msg, ret, DIR_OUT, 0);
 }
 
 SEC("fexit/inet6_sendmsg")
-int BPF_PROG(sl_sendmsg6, struct socket *socket, void *msg, unsigned long size, int ret)
+int PROGRAM(sl_sendmsg6, struct socket *socket, void *msg, unsigned long size, int ret)
 {
 	return function(socket, msg, ret, DIR_OUT, 0);
 }
 
 SEC("fexit/inet_recvmsg")
-int BPF_PROG(sl_recvmsg, struct socket *socket, void *msg, unsigned long size, int flags, int ret)
+int PROGRAM(sl_recvmsg, struct socket *socket, void *msg, unsigned long size, int flags, int ret)
 {
 	return function(socket, msg, ret, DIR_IN, flags);
 }
 
 SEC("fexit/inet6_recvmsg")
-int BPF_PROG(sl_recvmsg6, struct socket *socket, void *msg, unsigned long size, int flags, int ret)
+int PROGRAM(sl_recvmsg6, struct socket *socket, void *msg, unsigned long size, int flags, int ret)
 {
 	return function(socket, msg, ret, DIR_IN, flags);
 }
 
 /* Until 6.4; later, sendfile and splice send messages of pages. */
 SEC("fexit/inet_sendpage")
-int BPF_PROG(sl_sendpage, struct socket *socket, void *page, int offset, unsigned long size, int flags, long ret)
+int PROGRAM(sl_sendpage, struct socket *socket, void *page, int offset, unsigned long size, int flags, long ret)
 {
 	return function(socket, 0, ret, DIR_OUT, 0);
 }
 
 SEC("fexit/tcp_splice_read")
-int BPF_PROG(sl_splice_read, struct socket *socket, void *pos, void *pipe, unsigned long len, unsigned int flags, long ret)
+int PROGRAM(sl_splice_read, struct socket *socket, void *pos, void *pipe, unsigned long len, unsigned int flags, long ret)
 {
 	return function(socket, 0, ret, DIR_IN, 0);
 }
 
 /* A mirrored process maps a file to execute. */
 SEC("fexit/vm_mmap_pgoff")
-int BPF_PROG(sl_mmap, struct file *file, unsigned long addr, unsigned long len, unsigned long prot, unsigned long flag, unsigned long pgoff,
+int PROGRAM(sl_mmap, struct file *file, unsigned long addr, unsigned long len, unsigned long prot, unsigned long flag, unsigned long pgoff,
 	     unsigned long ret)
 {
 	u32 tgid;

@@ -18,13 +18,11 @@ static __always_inline int to_leave_out(struct conn *conn, u32 tgid)
 /* leaving tells whether these bytes are not to be taken, and counts them. It changes where a request may begin: what was
  * taken before ends there, and what is taken from there on is as a connection that is older than the agent. `in` and `out`
  * are the numbers of the bytes that come next. */
-ONCE int leaving(struct cursor *c, struct conn *conn, u32 len, u32 in, u32 out)
+static __noinline int leaving(struct cursor *c, struct conn *conn, u32 len, u32 in, u32 out)
 {
 	struct usage *usage;
 	int turn;
 
-	if (!c || !conn)
-		return 0;
 	turn = c->dir == DIR_IN && conn->last_dir != DIR_IN;
 	if (turn) {
 		int leave = to_leave_out(conn, c->tgid);

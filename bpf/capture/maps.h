@@ -148,19 +148,16 @@ struct {
 	__uint(max_entries, 16 << 20);
 } ring SEC(".maps");
 
-/* The sockets' bytes are taken at the exit of functions, not of system calls. Such programs may be preempted. */
+/* The sockets' bytes are taken at the exit of functions, not of system calls. */
 const volatile u8 functions = 0;
 
 static __always_inline void count(u32 what, u64 n)
 {
 	u64 *value = bpf_map_lookup_elem(&counters, &what);
 
-	if (!value)
-		return;
-	if (functions)
+	/* A program may be preempted here, and another one count meanwhile. */
+	if (value)
 		__sync_fetch_and_add(value, n);
-	else
-		*value += n;
 }
 
 static __always_inline struct usage *usage_of(u32 tgid)

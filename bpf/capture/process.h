@@ -4,7 +4,7 @@
 
 /* A child of a mirrored process is mirrored from its first instruction; the agent looks at it soon after. */
 SEC("tp_btf/sched_process_fork")
-int BPF_PROG(sl_fork, struct task_struct *parent, struct task_struct *child)
+int PROGRAM(sl_fork, struct task_struct *parent, struct task_struct *child)
 {
 	u32 from = parent->tgid, to = child->tgid;
 	u8 *target;
@@ -22,7 +22,7 @@ int BPF_PROG(sl_fork, struct task_struct *parent, struct task_struct *child)
 
 /* Any program that starts may be one to mirror, and one that is mirrored may turn into another. */
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(sl_exec, struct task_struct *task)
+int PROGRAM(sl_exec, struct task_struct *task)
 {
 	notice(task->tgid, NOTICE_EXEC);
 	return 0;
@@ -41,7 +41,7 @@ static __always_inline void uses_uring(u32 tgid)
 }
 
 SEC("tp_btf/sched_process_exit")
-int BPF_PROG(sl_exit, struct task_struct *task)
+int PROGRAM(sl_exit, struct task_struct *task)
 {
 	u32 tgid = task->tgid;
 	u64 thread = (u64)tgid << 32 | (u32)task->pid;
@@ -69,14 +69,14 @@ static __always_inline void moved(struct sock *sk, int ret, int flags)
 }
 
 SEC("tp_btf/sock_send_length")
-int BPF_PROG(sl_sent, struct sock *sk, int ret, int flags)
+int PROGRAM(sl_sent, struct sock *sk, int ret, int flags)
 {
 	moved(sk, ret, flags);
 	return 0;
 }
 
 SEC("tp_btf/sock_recv_length")
-int BPF_PROG(sl_received, struct sock *sk, int ret, int flags)
+int PROGRAM(sl_received, struct sock *sk, int ret, int flags)
 {
 	moved(sk, ret, flags);
 	return 0;

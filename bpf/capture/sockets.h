@@ -156,13 +156,13 @@ static __always_inline int socket(struct sock *sk, int ret, int flags, u8 dir)
 }
 
 SEC("tp_btf/sock_send_length")
-int BPF_PROG(sl_socket_sent, struct sock *sk, int ret, int flags)
+int PROGRAM(sl_socket_sent, struct sock *sk, int ret, int flags)
 {
 	return socket(sk, ret, flags, DIR_OUT);
 }
 
 SEC("tp_btf/sock_recv_length")
-int BPF_PROG(sl_socket_received, struct sock *sk, int ret, int flags)
+int PROGRAM(sl_socket_received, struct sock *sk, int ret, int flags)
 {
 	return socket(sk, ret, flags, DIR_IN);
 }
@@ -170,7 +170,7 @@ int BPF_PROG(sl_socket_received, struct sock *sk, int ret, int flags)
 /* A mirrored process is about to map a file that it does not write to, as a linker begins with a library. What it maps of it
  * then lies in this area, and is not told of. */
 SEC("tp_btf/vm_unmapped_area")
-int BPF_PROG(sl_area, unsigned long addr, void *info)
+int PROGRAM(sl_area, unsigned long addr, void *info)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	u32 tgid = task->tgid;

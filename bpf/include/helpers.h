@@ -8,3 +8,47 @@
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* Newer kernels preempt programs. Another run on the same processor is then skipped meanwhile, which loses what it would have told;
+ * or, at uprobes, it works on the stack of the first, since each processor has one for a program (6.13): the process that it runs
+ * in dies of that. Where a program can ask not to be preempted (6.10), each does. */
+#ifdef MODERN
+extern void bpf_preempt_disable(void) __ksym __weak;
+extern void bpf_preempt_enable(void) __ksym __weak;
+
+#define UNDISTURBED(call)                       \
+	do {                                    \
+		if (bpf_preempt_disable)        \
+			bpf_preempt_disable();  \
+		call;                           \
+		if (bpf_preempt_enable)         \
+			bpf_preempt_enable();   \
+	} while (0)
+#else
+#define UNDISTURBED(call) call
+#endif
+
+/* int PROGRAM(name, arguments) { … } is a program whose arguments the kernel knows by type. */
+#define PROGRAM(name, args...)                                                   \
+	name(unsigned long long *ctx);                                           \
+	static __always_inline int of_##name(unsigned long long *ctx, ##args);   \
+	int name(unsigned long long *ctx)                                        \
+	{                                                                        \
+		_Pragma("GCC diagnostic push")                                   \
+		_Pragma("GCC diagnostic ignored \"-Wint-conversion\"")         \
+		UNDISTURBED(of_##name(___bpf_ctx_cast(args)));                   \
+		_Pragma("GCC diagnostic pop")                                    \
+		return 0;                                                        \
+	}                                                                        \
+	static __always_inline int of_##name(unsigned long long *ctx, ##args)
+
+/* int PROBE(name) { … } is one at a uprobe, with its `regs`. */
+#define PROBE(name)                                               \
+	name(struct pt_regs *regs);                               \
+	static __always_inline int of_##name(struct pt_regs *regs); \
+	int name(struct pt_regs *regs)                            \
+	{                                                         \
+		UNDISTURBED(of_##name(regs));                     \
+		return 0;                                         \
+	}                                                         \
+	static __always_inline int of_##name(struct pt_regs *regs)

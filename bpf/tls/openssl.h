@@ -242,7 +242,7 @@ static __always_inline void tls_leave(long result)
 
 /* int f(SSL *, void *, int) */
 SEC("uprobe")
-int sl_tls_read(struct pt_regs *regs)
+int PROBE(sl_tls_read)
 {
 	tls_enter(regs->di, regs->si, 0, DIR_IN);
 	return 0;
@@ -250,21 +250,21 @@ int sl_tls_read(struct pt_regs *regs)
 
 /* int f(SSL *, void *, size_t, size_t *) */
 SEC("uprobe")
-int sl_tls_read_ex(struct pt_regs *regs)
+int PROBE(sl_tls_read_ex)
 {
 	tls_enter(regs->di, regs->si, regs->cx, DIR_IN);
 	return 0;
 }
 
 SEC("uprobe")
-int sl_tls_write(struct pt_regs *regs)
+int PROBE(sl_tls_write)
 {
 	tls_enter(regs->di, regs->si, 0, DIR_OUT);
 	return 0;
 }
 
 SEC("uprobe")
-int sl_tls_write_ex(struct pt_regs *regs)
+int PROBE(sl_tls_write_ex)
 {
 	tls_enter(regs->di, regs->si, regs->cx, DIR_OUT);
 	return 0;
@@ -272,7 +272,7 @@ int sl_tls_write_ex(struct pt_regs *regs)
 
 /* int f(SSL *, const void *, size_t, uint64_t, size_t *) */
 SEC("uprobe")
-int sl_tls_write_ex2(struct pt_regs *regs)
+int PROBE(sl_tls_write_ex2)
 {
 	tls_enter(regs->di, regs->si, regs->r8, DIR_OUT);
 	return 0;
@@ -280,14 +280,14 @@ int sl_tls_write_ex2(struct pt_regs *regs)
 
 /* ossl_ssize_t f(SSL *, int fd, off_t, size_t, int): from a file, where the kernel encrypts. No buffer holds the bytes. */
 SEC("uprobe")
-int sl_tls_sendfile(struct pt_regs *regs)
+int PROBE(sl_tls_sendfile)
 {
 	tls_enter(regs->di, 0, 0, DIR_OUT);
 	return 0;
 }
 
 SEC("uretprobe")
-int sl_tls_return(struct pt_regs *regs)
+int PROBE(sl_tls_return)
 {
 	tls_leave(regs->ax);
 	return 0;
@@ -295,7 +295,7 @@ int sl_tls_return(struct pt_regs *regs)
 
 /* The session ends, or gets another socket: what was seen of it no longer holds. */
 SEC("uprobe")
-int sl_tls_forget(struct pt_regs *regs)
+int PROBE(sl_tls_forget)
 {
 	struct session_key key = { .ssl = regs->di, .tgid = bpf_get_current_pid_tgid() >> 32 };
 	struct received *known = bpf_map_lookup_elem(&sessions, &key);

@@ -70,9 +70,6 @@ func overBackends(t *testing.T, test func(t *testing.T, backend string)) {
 				require.True(t, before(t, 6, 5), "this kernel has what sockets need: %v", err)
 				t.Skip(err.Error())
 			}
-			if backend != BackendSockets && preempts(t) {
-				t.Skip("this kernel preempts programs, and skips them meanwhile: it has sockets, which run seldom")
-			}
 			if err := tryFunctions(); backend == BackendFunctions && err != nil {
 				t.Skip("functions cannot be watched here: " + firstLine(err))
 			}
@@ -80,9 +77,6 @@ func overBackends(t *testing.T, test func(t *testing.T, backend string)) {
 		})
 	}
 }
-
-// preempts tells whether the kernel lets threads give way within a program, as those of 7.0 and later do.
-func preempts(t *testing.T) bool { return !before(t, 7, 0) }
 
 // before tells whether the running kernel is older.
 func before(t *testing.T, major, minor int) bool {
