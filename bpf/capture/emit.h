@@ -67,7 +67,7 @@ static __always_inline struct work *work(u32 of)
 	return w;
 }
 
-/* By thread: what programs work with that may be preempted. */
+/* By thread: what programs at functions work with. Older kernels preempt them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);

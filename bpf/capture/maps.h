@@ -155,7 +155,7 @@ static __always_inline void count(u32 what, u64 n)
 {
 	u64 *value = bpf_map_lookup_elem(&counters, &what);
 
-	/* A program may be preempted here, and another one count meanwhile. */
+	/* Older kernels preempt programs, and another one counts meanwhile. */
 	if (value)
 		__sync_fetch_and_add(value, n);
 }
