@@ -11,7 +11,6 @@ import (
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
-	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
 )
 
@@ -22,7 +21,7 @@ type loaded struct {
 	backend string
 	sockets []*ebpf.Program
 	links   []link.Link
-	reader  *ringbuf.Reader
+	ring    *ring
 	// uring are the programs that count what io_uring moves; absent before Linux 6.3. uringLinks is set once they are attached.
 	uring      []*ebpf.Program
 	uringLinks []link.Link
@@ -76,8 +75,8 @@ func load(cfg Config, backend string, set settings) (*loaded, error) {
 	if err := collection.Assign(&l.objects); err != nil {
 		return nil, fmt.Errorf("loading BPF programs: %w", err)
 	}
-	if l.reader, err = ringbuf.NewReader(l.objects.Ring); err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the ring buffer: %w", err), l.objects.Close())
+	if l.ring, err = openRing(l.objects.Ring); err != nil {
+		return nil, errors.Join(err, l.objects.Close())
 	}
 	if err := l.settings(set); err != nil {
 		return nil, errors.Join(err, l.close())
@@ -306,7 +305,8 @@ func (l *loaded) close() error {
 	for _, program := range append(l.uring, l.sockets...) {
 		all = append(all, program.Close())
 	}
-	all = append(all, l.reader.Close(), l.objects.Close())
+	l.ring.close()
+	all = append(all, l.objects.Close())
 	if err := errors.Join(all...); err != nil {
 		return fmt.Errorf("detaching BPF programs: %w", err)
 	}

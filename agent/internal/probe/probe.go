@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
 
 	"github.com/sidelight/sidelight/internal/logkey"
@@ -214,7 +213,7 @@ func (p *Probe) Fill() float64 {
 	if p.live == nil {
 		return 0
 	}
-	return float64(p.live.reader.AvailableBytes()) / float64(p.cfg.RingBytes)
+	return float64(p.live.ring.waiting()) / float64(p.cfg.RingBytes)
 }
 
 // Usage is what is counted of a mirrored process.
@@ -310,43 +309,44 @@ const restless = 5
 // read drains one load's ring until it is closed or ctx ends. While records come it looks every few milliseconds, which is
 // cheaper than to be woken for each; when none come it sleeps, and the next one wakes it.
 func (p *Probe) read(ctx context.Context, live *loaded, handlers Handlers) error {
-	stop := context.AfterFunc(ctx, func() { live.reader.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	var (
-		record ringbuf.Record
-		event  Event
-	)
-	live.reader.SetDeadline(time.Now().Add(p.cfg.Poll))
-	looked, empty := Monotonic(), 0
+	if !live.ring.use() {
+		return nil
+	}
+	defer live.ring.done()
+	defer context.AfterFunc(ctx, live.ring.wake)()
+	var event Event
+	take := func(raw []byte) { p.take(raw, &event, handlers) }
+	looked, empty, pause := Monotonic(), 0, p.cfg.Poll
 	for {
-		switch err := live.reader.ReadInto(&record); {
-		case err == nil:
-			empty = 0
-			p.take(record.RawSample, &event, handlers)
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			p.readTo.Store(max(p.readTo.Load(), looked))
-			handlers.Idle()
-			looked = Monotonic()
-			if ctx.Err() != nil {
-				return nil
-			}
-			empty++
-			pause := p.cfg.Poll
-			switch {
-			case empty == restless:
-				if err := live.sleep(); err != nil {
-					return err
-				}
-				// What came just before nobody will wake us for.
-				pause = 0
-			case empty > restless:
-				pause = p.cfg.Nap
-			}
-			live.reader.SetDeadline(time.Now().Add(pause))
-		case errors.Is(err, ringbuf.ErrClosed):
+		if err := live.ring.wait(pause); err != nil {
+			return err
+		}
+		if live.ring.ended.Load() {
 			return nil
-		default:
-			return fmt.Errorf("reading the ring buffer: %w", err)
+		}
+		n, all := live.ring.drain(take)
+		if n > 0 {
+			empty = 0
+		}
+		if all {
+			p.readTo.Store(max(p.readTo.Load(), looked))
+			looked = Monotonic()
+		}
+		handlers.Idle()
+		if ctx.Err() != nil {
+			return nil
+		}
+		empty++
+		pause = p.cfg.Poll
+		switch {
+		case empty == restless:
+			if err := live.sleep(); err != nil {
+				return err
+			}
+			// What came just before nobody will wake us for.
+			pause = 0
+		case empty > restless:
+			pause = p.cfg.Nap
 		}
 	}
 }
