@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sidelight/sidelight/e2e/kernels/guest"
 	"github.com/sidelight/sidelight/internal/testkit"
 )
 
@@ -73,14 +74,15 @@ func TestJudge(t *testing.T) {
 		want       []string
 	}{
 		{"as expected", strings.NewReplacer("--- FAIL: TestBad", "--- PASS: TestBad", "\x16FAIL", "\x16PASS", "end 1", "end 0").Replace(transcript), []skip{child}, nil},
-		{"a failure", transcript, []skip{child}, []string{"p ended with code 1", "p TestBad failed"}},
-		{"a skip that nobody expects", transcript, nil, []string{"code 1", "TestBad", "TestParent/child was skipped, which"}},
-		{"another reason", transcript, []skip{{child.kernels, "p", child.test, "no BTF"}}, []string{"code 1", "TestBad", "for another reason"}},
-		{"expected and run", transcript, []skip{child, {child.kernels, "p", "TestGood", "no BTF"}}, []string{"code 1", "TestBad", "TestGood was to be skipped"}},
-		{"expected and gone", transcript, []skip{child, {child.kernels, "p", "TestGone", "no BTF"}}, []string{"code 1", "TestBad", "TestGone was to be skipped"}},
+		{"a failure", transcript, []skip{child}, []string{"p TestBad failed"}},
+		{"a binary that fails by itself", strings.NewReplacer("--- FAIL: TestBad", "--- PASS: TestBad").Replace(transcript), []skip{child}, []string{"p ended with code 1"}},
+		{"a skip that nobody expects", transcript, nil, []string{"TestBad", "TestParent/child was skipped, which"}},
+		{"another reason", transcript, []skip{{child.kernels, "p", child.test, "no BTF"}}, []string{"TestBad", "for another reason"}},
+		{"expected and run", transcript, []skip{child, {child.kernels, "p", "TestGood", "no BTF"}}, []string{"TestBad", "TestGood was to be skipped"}},
+		{"expected and gone", transcript, []skip{child, {child.kernels, "p", "TestGone", "no BTF"}}, []string{"TestBad", "TestGone was to be skipped"}},
 		{"a panic of the kernel", transcript[:strings.Index(transcript, "\x16=== RUN   TestBad")], []skip{child}, []string{"p did not end"}},
 		{"nothing ran", "@guest begin p\ntesting: warning: no tests to run\n\x16PASS\n@guest end 0 0.1 p\n@guest done\n", nil, []string{"no test passed"}},
-		{"a problem of the machine", strings.Replace(transcript, "@guest begin", "@guest problem no loopback\n@guest begin", 1), []skip{child}, []string{"no loopback", "code 1", "TestBad"}},
+		{"a problem of the machine", strings.Replace(transcript, "@guest begin", "@guest problem no loopback\n@guest begin", 1), []skip{child}, []string{"no loopback", "TestBad"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -92,6 +94,29 @@ func TestJudge(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What failed on a kernel that preempts programs is run once more, and nothing else.
+func TestAgain(t *testing.T) {
+	t.Parallel()
+	require.True(t, kernel{version: "7.2.13+deb14-cloud-amd64"}.preempts())
+	require.False(t, kernel{version: "6.12.90-cloud-amd64"}.preempts())
+	plan := guest.Plan{Modules: []string{"/modules/tls.ko"}, Runs: []guest.Run{
+		{Package: "p", Args: []string{"-test.v", "-test.run", "TestA|TestB"}}, {Package: "q"}, {Package: "r"},
+	}}
+	failed := []testName{{"p", "TestA/child"}, {"p", "TestA"}, {"p", "TestB"}, {"r", "TestC"}}
+	only := narrowed(plan, failed)
+	require.Equal(t, plan.Modules, only.Modules)
+	require.Equal(t, []guest.Run{
+		{Package: "p", Args: []string{"-test.v", "-test.run", "TestA|TestB", "-test.run=^(TestA|TestB)$"}}, {Package: "r", Args: []string{"-test.run=^(TestC)$"}},
+	}, only.Runs)
+
+	first, second := newResults(), newResults()
+	first.passed, first.failed = []testName{{"q", "TestD"}}, failed
+	second.passed, second.failed = failed[:2], failed[2:3]
+	first.rerun(second)
+	require.Equal(t, []testName{{"q", "TestD"}, failed[0], failed[1]}, first.passed)
+	require.Equal(t, []testName{{"p", "TestB"}, {"r", "TestC"}}, first.failed, "TestC did not run again")
 }
 
 // The kernel is not here to take the archive: cpio is, where it is installed.

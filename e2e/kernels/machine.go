@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -152,7 +153,7 @@ func (m *machine) ended(rest string, r *results) {
 		return
 	}
 	fmt.Fprintf(m.out, "    exit %d  %s  %.1f s\n", code, pkg, seconds)
-	if code != 0 {
+	if code != 0 && !slices.ContainsFunc(r.failed, func(n testName) bool { return n.pkg == pkg }) {
 		r.problems = append(r.problems, fmt.Sprintf("%s ended with code %d", pkg, code))
 	}
 }

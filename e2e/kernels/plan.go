@@ -45,7 +45,7 @@ var leftOut = []string{"config-3.", "ensurepip", "idlelib", "lib2to3", "pydoc_da
 
 // modules of the kernel that are loaded before the tests: names as in the kernel's modules folder, in order, without ".ko".
 // A kernel that has one built in, or none, goes on without it.
-var modules = []string{"net/tls/tls"}
+var modules = []string{"crypto/gf128mul", "lib/crypto/gf128mul", "crypto/crypto_null", "crypto/ctr", "crypto/ghash-generic", "crypto/gcm", "net/tls/tls"}
 
 // texts are files that a root needs to be one.
 var texts = map[string]string{

@@ -1,0 +1,53 @@
+package kernels
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/sidelight/sidelight/e2e/kernels/guest"
+)
+
+// preempts tells whether the kernel may preempt a thread between a program's entry and its first instruction. It then skips that
+// program for others meanwhile, which is told as a gap, and fails a test that counts each byte (docs/adr/0016). An emulator makes it
+// a thousand times as likely as a processor: now and then a test of some hundred fails by it, and not the same one twice.
+func (k kernel) preempts() bool {
+	var major int
+	_, err := fmt.Sscanf(k.version, "%d.", &major)
+	return err == nil && major >= 7
+}
+
+// narrowed is the plan with nothing but the tests that failed, whole ones.
+func narrowed(plan guest.Plan, failed []testName) guest.Plan {
+	only := guest.Plan{Modules: plan.Modules}
+	for _, run := range plan.Runs {
+		var names []string
+		for _, name := range failed {
+			top, _, _ := strings.Cut(name.test, "/")
+			if name.pkg == run.Package && !slices.Contains(names, top) {
+				names = append(names, top)
+			}
+		}
+		if len(names) > 0 {
+			run.Args = append(slices.Clone(run.Args), "-test.run=^("+strings.Join(names, "|")+")$")
+			only.Runs = append(only.Runs, run)
+		}
+	}
+	return only
+}
+
+// rerun takes from a second look what passed there; the rest stays as it was.
+func (r *results) rerun(second *results) {
+	var failed []testName
+	for _, name := range r.failed {
+		if slices.Contains(second.passed, name) {
+			r.passed = append(r.passed, name)
+		} else {
+			failed = append(failed, name)
+		}
+	}
+	r.failed = failed
+	maps.Copy(r.output, second.output)
+	r.problems = append(r.problems, second.problems...)
+}
