@@ -37,17 +37,26 @@ func narrowed(plan guest.Plan, failed []testName) guest.Plan {
 	return only
 }
 
-// rerun takes from a second look what passed there; the rest stays as it was.
+// rerun takes from a second look what passed there; the rest stays as it was. A test that failed by its parts is as good as they are.
 func (r *results) rerun(second *results) {
+	still := slices.DeleteFunc(slices.Clone(r.failed), func(name testName) bool {
+		return name.hasPart(r.failed) || slices.Contains(second.passed, name)
+	})
 	var failed []testName
 	for _, name := range r.failed {
-		if slices.Contains(second.passed, name) {
-			r.passed = append(r.passed, name)
-		} else {
+		if slices.Contains(still, name) || name.hasPart(still) {
 			failed = append(failed, name)
+		} else {
+			r.passed = append(r.passed, name)
 		}
 	}
 	r.failed = failed
 	maps.Copy(r.output, second.output)
 	r.problems = append(r.problems, second.problems...)
+}
+
+func (n testName) hasPart(among []testName) bool {
+	return slices.ContainsFunc(among, func(other testName) bool {
+		return other.pkg == n.pkg && strings.HasPrefix(other.test, n.test+"/")
+	})
 }

@@ -113,7 +113,8 @@ func TestAgain(t *testing.T) {
 
 	first, second := newResults(), newResults()
 	first.passed, first.failed = []testName{{"q", "TestD"}}, failed
-	second.passed, second.failed = failed[:2], failed[2:3]
+	// Another part of TestA failed this time.
+	second.passed, second.failed = []testName{{"p", "TestA/child"}}, []testName{{"p", "TestA/other"}, {"p", "TestA"}, {"p", "TestB"}}
 	first.rerun(second)
 	require.Equal(t, []testName{{"q", "TestD"}, failed[0], failed[1]}, first.passed)
 	require.Equal(t, []testName{{"p", "TestB"}, {"r", "TestC"}}, first.failed, "TestC did not run again")
