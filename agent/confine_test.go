@@ -261,7 +261,7 @@ func mirrorConfined(t *testing.T, s *site, how *syscall.SysProcAttr, first strin
 	s.awaitMirrored(t, "after-certificates")
 
 	s.restartNginx(t, func() {
-		require.Eventually(t, func() bool { return !holdsBPF(t, cmd.Process.Pid) }, 10*time.Second, 10*time.Millisecond, "nothing is selected")
+		require.Eventually(t, func() bool { return !holdsBPF(t, cmd.Process.Pid) }, time.Minute, 10*time.Millisecond, "nothing is selected")
 	})
 	s.awaitMirrored(t, "again")
 	requireConfined(t, cmd.Process.Pid)
@@ -285,7 +285,7 @@ func (s *site) awaitMirrored(t *testing.T, name string) {
 			}
 		}
 		return false
-	}, 20*time.Second, 10*time.Millisecond, name)
+	}, 2*time.Minute, 10*time.Millisecond, name)
 }
 
 // restartNginx calls between while there is none.
@@ -310,7 +310,7 @@ func (s *site) restartNginx(t *testing.T, between func()) {
 			_ = conn.Close()
 		}
 		return err == nil
-	}, 10*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 }
 
 // requireConfined looks at every thread.
