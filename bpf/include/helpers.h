@@ -9,9 +9,9 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-/* Newer kernels preempt programs. Another run on the same processor is then skipped meanwhile, which loses what it would have told;
- * or, at uprobes, it works on the stack of the first, since each processor has one for a program (6.13): the process that it runs
- * in dies of that. Where a program can ask not to be preempted (6.10), each does. */
+/* Newer kernels preempt programs. At uprobes another run on the same processor then works on the stack of the first, since each
+ * processor has one for a program (6.13): the process that it runs in dies of that. Where a program can ask not to be preempted
+ * (6.10), each does. */
 #ifdef MODERN
 extern void bpf_preempt_disable(void) __ksym __weak;
 extern void bpf_preempt_enable(void) __ksym __weak;

@@ -9,9 +9,9 @@ import (
 	"github.com/sidelight/sidelight/e2e/kernels/guest"
 )
 
-// preempts tells whether the kernel may preempt a thread between a program's entry and its first instruction. It then skips that
-// program for others meanwhile, which is told as a gap, and fails a test that counts each byte (docs/adr/0016). An emulator makes it
-// a thousand times as likely as a processor: now and then a test of some hundred fails by it, and not the same one twice.
+// preempts tells whether the kernel may preempt a thread within a tracepoint's program. It then skips that program for others
+// meanwhile, which is told as a gap, and fails a test that counts each byte (docs/adr/0016). In an emulator that is so slow that a few
+// of some hundred tests fail by it, and seldom the same ones twice.
 func (k kernel) preempts() bool {
 	var major int
 	_, err := fmt.Sscanf(k.version, "%d.", &major)
