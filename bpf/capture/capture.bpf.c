@@ -10,6 +10,7 @@
 #include "helpers.h"
 #include "events.h"
 #include "maps.h"
+#include "again.h"
 #include "socket.h"
 #include "emit.h"
 #include "leave.h"
@@ -22,8 +23,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-SEC("tp_btf/sys_exit")
-int PROGRAM(sl_sys_exit, struct pt_regs *regs, long ret)
+PROGRAMS("tp_btf/sys_exit", sl_sys_exit, struct pt_regs *regs, long ret)
 {
 	long nr = regs->orig_ax;
 	struct work *w;
@@ -34,7 +34,7 @@ int PROGRAM(sl_sys_exit, struct pt_regs *regs, long ret)
 		return 0;
 	tgid = bpf_get_current_pid_tgid() >> 32;
 	target = target_of(tgid);
-	if (!target)
+	if (!target || of_other(run, PAIR_CALL))
 		return 0;
 	if (BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), thread_info.status) & TS_COMPAT) {
 		count(COUNT_COMPAT_CALLS, 1);
@@ -78,8 +78,7 @@ static __always_inline void ends(struct sock *sk, struct conn *conn)
 
 /* The process's side of a connection is done when it has sent its FIN, or has let go of a connection that was reset: until then
  * it may read what came before, and a call that was under way when the reset came is told of behind it. */
-SEC("tp_btf/inet_sock_set_state")
-int PROGRAM(sl_set_state, struct sock *sk, int oldstate, int newstate)
+PROGRAMS("tp_btf/inet_sock_set_state", sl_set_state, struct sock *sk, int oldstate, int newstate)
 {
 	u64 key = (u64)sk;
 	struct conn *conn;
@@ -97,8 +96,7 @@ int PROGRAM(sl_set_state, struct sock *sk, int oldstate, int newstate)
 }
 
 /* The entry stays as long as the socket: its address may be another one's from now on. */
-SEC("tp_btf/tcp_destroy_sock")
-int PROGRAM(sl_destroy, struct sock *sk)
+PROGRAMS("tp_btf/tcp_destroy_sock", sl_destroy, struct sock *sk)
 {
 	u64 key = (u64)sk;
 	struct conn *conn = bpf_map_lookup_elem(&conns, &key);

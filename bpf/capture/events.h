@@ -73,6 +73,7 @@ enum counter {
 	COUNT_TLS_CALLS_FULL, /* calls into TLS libraries by more threads than there is room for */
 	COUNT_SHED_BYTES,     /* of connections that are left out */
 	COUNT_UNSEEN_BYTES,   /* moved by a way that no program follows */
+	COUNT_TAKEN_AGAIN,    /* runs of a program behind one that the kernel skipped */
 	COUNTERS,
 };
 

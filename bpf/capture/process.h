@@ -3,8 +3,7 @@
 #pragma once
 
 /* A child of a mirrored process is mirrored from its first instruction; the agent looks at it soon after. */
-SEC("tp_btf/sched_process_fork")
-int PROGRAM(sl_fork, struct task_struct *parent, struct task_struct *child)
+PROGRAMS("tp_btf/sched_process_fork", sl_fork, struct task_struct *parent, struct task_struct *child)
 {
 	u32 from = parent->tgid, to = child->tgid;
 	u8 *target;
@@ -12,7 +11,7 @@ int PROGRAM(sl_fork, struct task_struct *parent, struct task_struct *child)
 	if (from == to)
 		return 0;
 	target = bpf_map_lookup_elem(&targets, &from);
-	if (!target)
+	if (!target || of_other(run, PAIR_FORK))
 		return 0;
 	bpf_map_update_elem(&targets, &to, target, BPF_ANY);
 	targets_changed();
@@ -21,10 +20,10 @@ int PROGRAM(sl_fork, struct task_struct *parent, struct task_struct *child)
 }
 
 /* Any program that starts may be one to mirror, and one that is mirrored may turn into another. */
-SEC("tp_btf/sched_process_exec")
-int PROGRAM(sl_exec, struct task_struct *task)
+PROGRAMS("tp_btf/sched_process_exec", sl_exec, struct task_struct *task)
 {
-	notice(task->tgid, NOTICE_EXEC);
+	if (!of_other(run, PAIR_EXEC))
+		notice(task->tgid, NOTICE_EXEC);
 	return 0;
 }
 
@@ -40,8 +39,7 @@ static __always_inline void uses_uring(u32 tgid)
 	notice(tgid, NOTICE_URING);
 }
 
-SEC("tp_btf/sched_process_exit")
-int PROGRAM(sl_exit, struct task_struct *task)
+PROGRAMS("tp_btf/sched_process_exit", sl_exit, struct task_struct *task)
 {
 	u32 tgid = task->tgid;
 	u64 thread = (u64)tgid << 32 | (u32)task->pid;

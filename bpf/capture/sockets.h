@@ -85,7 +85,7 @@ static __always_inline void by_uring(u32 tgid, u8 target, u32 moved)
 }
 
 /* socket takes what the socket layer moved for a thread. */
-static __always_inline int socket(struct sock *sk, int ret, int flags, u8 dir)
+static __always_inline int socket(struct sock *sk, int ret, int flags, u8 dir, enum run run)
 {
 	struct task_struct *task;
 	struct pt_regs *regs;
@@ -103,7 +103,8 @@ static __always_inline int socket(struct sock *sk, int ret, int flags, u8 dir)
 	task = bpf_get_current_task_btf();
 	tgid = task->tgid;
 	target = target_of(tgid);
-	if (!target || unlikely(!is_tcp(sk)) || unlikely(flags & (MSG_PEEK | MSG_ERRQUEUE)))
+	if (!target || unlikely(!is_tcp(sk)) || unlikely(flags & (MSG_PEEK | MSG_ERRQUEUE)) ||
+	    of_other(run, dir == DIR_IN ? PAIR_RECEIVED : PAIR_SENT))
 		return 0;
 	regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	nr = regs->orig_ax;
@@ -155,22 +156,19 @@ static __always_inline int socket(struct sock *sk, int ret, int flags, u8 dir)
 	return 0;
 }
 
-SEC("tp_btf/sock_send_length")
-int PROGRAM(sl_socket_sent, struct sock *sk, int ret, int flags)
+PROGRAMS("tp_btf/sock_send_length", sl_socket_sent, struct sock *sk, int ret, int flags)
 {
-	return socket(sk, ret, flags, DIR_OUT);
+	return socket(sk, ret, flags, DIR_OUT, run);
 }
 
-SEC("tp_btf/sock_recv_length")
-int PROGRAM(sl_socket_received, struct sock *sk, int ret, int flags)
+PROGRAMS("tp_btf/sock_recv_length", sl_socket_received, struct sock *sk, int ret, int flags)
 {
-	return socket(sk, ret, flags, DIR_IN);
+	return socket(sk, ret, flags, DIR_IN, run);
 }
 
 /* A mirrored process is about to map a file that it does not write to, as a linker begins with a library. What it maps of it
  * then lies in this area, and is not told of. */
-SEC("tp_btf/vm_unmapped_area")
-int PROGRAM(sl_area, unsigned long addr, void *info)
+PROGRAMS("tp_btf/vm_unmapped_area", sl_area, unsigned long addr, void *info)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	u32 tgid = task->tgid;
@@ -179,7 +177,8 @@ int PROGRAM(sl_area, unsigned long addr, void *info)
 	if (!target_of(tgid))
 		return 0;
 	regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	if (regs->orig_ax == NR_mmap && (s32)regs->r8 >= 0 && regs->r10 & MAP_PRIVATE && !(regs->dx & PROT_WRITE))
+	if (regs->orig_ax == NR_mmap && (s32)regs->r8 >= 0 && regs->r10 & MAP_PRIVATE && !(regs->dx & PROT_WRITE) &&
+	    !of_other(run, PAIR_AREA))
 		notice(tgid, NOTICE_CODE);
 	return 0;
 }

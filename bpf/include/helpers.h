@@ -42,6 +42,37 @@ extern void bpf_preempt_enable(void) __ksym __weak;
 	}                                                                        \
 	static __always_inline int of_##name(unsigned long long *ctx, ##args)
 
+/* A kernel that preempts programs also skips them: while a thread stands in one, it runs that program for no other thread of the
+ * processor. What must not pass unseen is two programs there, one behind the other. */
+enum run {
+	FIRST,
+	AGAIN, /* what it finds done already, it leaves as it is */
+};
+
+#define RUN(where, name, of, run, args...)                               \
+	SEC(where)                                                       \
+	int name(unsigned long long *ctx)                                \
+	{                                                                \
+		_Pragma("GCC diagnostic push")                           \
+		_Pragma("GCC diagnostic ignored \"-Wint-conversion\"") \
+		UNDISTURBED(of(run, ___bpf_ctx_cast(args)));             \
+		_Pragma("GCC diagnostic pop")                            \
+		return 0;                                                \
+	}
+
+#ifdef MODERN
+#define RUN_AGAIN(where, name, of, args...) RUN(where, name, of, AGAIN, ##args)
+#else
+#define RUN_AGAIN(where, name, of, args...)
+#endif
+
+/* PROGRAMS(where, name, arguments) { … } is both, with `run`. */
+#define PROGRAMS(where, name, args...)                                                          \
+	static __always_inline int of_##name(enum run run, unsigned long long *ctx, ##args); \
+	RUN(where, name, of_##name, FIRST, ##args)                                              \
+	RUN_AGAIN(where, name##_again, of_##name, ##args)                                       \
+	static __always_inline int of_##name(enum run run, unsigned long long *ctx, ##args)
+
 /* int PROBE(name) { … } is one at a uprobe, with its `regs`. */
 #define PROBE(name)                                               \
 	name(struct pt_regs *regs);                               \

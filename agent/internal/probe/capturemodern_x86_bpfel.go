@@ -16,52 +16,63 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	captureModernMapAsleep            = "asleep"
-	captureModernMapConns             = "conns"
-	captureModernMapCounters          = "counters"
-	captureModernMapInTls             = "in_tls"
-	captureModernMapLastReceived      = "last_received"
-	captureModernMapMessages          = "messages"
-	captureModernMapMoving            = "moving"
-	captureModernMapPorts             = "ports"
-	captureModernMapRecent            = "recent"
-	captureModernMapRing              = "ring"
-	captureModernMapSessions          = "sessions"
-	captureModernMapSettings          = "settings"
-	captureModernMapShares            = "shares"
-	captureModernMapTargets           = "targets"
-	captureModernMapUsages            = "usages"
-	captureModernMapWorks             = "works"
-	captureModernProgSlArea           = "sl_area"
-	captureModernProgSlDestroy        = "sl_destroy"
-	captureModernProgSlExec           = "sl_exec"
-	captureModernProgSlExit           = "sl_exit"
-	captureModernProgSlFork           = "sl_fork"
-	captureModernProgSlMmap           = "sl_mmap"
-	captureModernProgSlReceived       = "sl_received"
-	captureModernProgSlRecvmsg        = "sl_recvmsg"
-	captureModernProgSlRecvmsg6       = "sl_recvmsg6"
-	captureModernProgSlSendmsg        = "sl_sendmsg"
-	captureModernProgSlSendmsg6       = "sl_sendmsg6"
-	captureModernProgSlSendpage       = "sl_sendpage"
-	captureModernProgSlSent           = "sl_sent"
-	captureModernProgSlSetState       = "sl_set_state"
-	captureModernProgSlSocketReceived = "sl_socket_received"
-	captureModernProgSlSocketSent     = "sl_socket_sent"
-	captureModernProgSlSpliceRead     = "sl_splice_read"
-	captureModernProgSlSysExit        = "sl_sys_exit"
-	captureModernProgSlTlsForget      = "sl_tls_forget"
-	captureModernProgSlTlsRead        = "sl_tls_read"
-	captureModernProgSlTlsReadEx      = "sl_tls_read_ex"
-	captureModernProgSlTlsReturn      = "sl_tls_return"
-	captureModernProgSlTlsSendfile    = "sl_tls_sendfile"
-	captureModernProgSlTlsWrite       = "sl_tls_write"
-	captureModernProgSlTlsWriteEx     = "sl_tls_write_ex"
-	captureModernProgSlTlsWriteEx2    = "sl_tls_write_ex2"
-	captureModernVarChangedByAgent    = "changed_by_agent"
-	captureModernVarChangedHere       = "changed_here"
-	captureModernVarFunctions         = "functions"
-	captureModernVarHadMessages       = "had_messages"
+	captureModernMapAsleep                 = "asleep"
+	captureModernMapConns                  = "conns"
+	captureModernMapCounters               = "counters"
+	captureModernMapInTls                  = "in_tls"
+	captureModernMapLastReceived           = "last_received"
+	captureModernMapMessages               = "messages"
+	captureModernMapMoving                 = "moving"
+	captureModernMapPorts                  = "ports"
+	captureModernMapRecent                 = "recent"
+	captureModernMapRing                   = "ring"
+	captureModernMapSessions               = "sessions"
+	captureModernMapSettings               = "settings"
+	captureModernMapShares                 = "shares"
+	captureModernMapTaken                  = "taken"
+	captureModernMapTargets                = "targets"
+	captureModernMapUsages                 = "usages"
+	captureModernMapWorks                  = "works"
+	captureModernProgSlArea                = "sl_area"
+	captureModernProgSlAreaAgain           = "sl_area_again"
+	captureModernProgSlDestroy             = "sl_destroy"
+	captureModernProgSlDestroyAgain        = "sl_destroy_again"
+	captureModernProgSlExec                = "sl_exec"
+	captureModernProgSlExecAgain           = "sl_exec_again"
+	captureModernProgSlExit                = "sl_exit"
+	captureModernProgSlExitAgain           = "sl_exit_again"
+	captureModernProgSlFork                = "sl_fork"
+	captureModernProgSlForkAgain           = "sl_fork_again"
+	captureModernProgSlMmap                = "sl_mmap"
+	captureModernProgSlReceived            = "sl_received"
+	captureModernProgSlRecvmsg             = "sl_recvmsg"
+	captureModernProgSlRecvmsg6            = "sl_recvmsg6"
+	captureModernProgSlSendmsg             = "sl_sendmsg"
+	captureModernProgSlSendmsg6            = "sl_sendmsg6"
+	captureModernProgSlSendpage            = "sl_sendpage"
+	captureModernProgSlSent                = "sl_sent"
+	captureModernProgSlSetState            = "sl_set_state"
+	captureModernProgSlSetStateAgain       = "sl_set_state_again"
+	captureModernProgSlSocketReceived      = "sl_socket_received"
+	captureModernProgSlSocketReceivedAgain = "sl_socket_received_again"
+	captureModernProgSlSocketSent          = "sl_socket_sent"
+	captureModernProgSlSocketSentAgain     = "sl_socket_sent_again"
+	captureModernProgSlSpliceRead          = "sl_splice_read"
+	captureModernProgSlSysExit             = "sl_sys_exit"
+	captureModernProgSlSysExitAgain        = "sl_sys_exit_again"
+	captureModernProgSlTlsForget           = "sl_tls_forget"
+	captureModernProgSlTlsRead             = "sl_tls_read"
+	captureModernProgSlTlsReadEx           = "sl_tls_read_ex"
+	captureModernProgSlTlsReturn           = "sl_tls_return"
+	captureModernProgSlTlsSendfile         = "sl_tls_sendfile"
+	captureModernProgSlTlsWrite            = "sl_tls_write"
+	captureModernProgSlTlsWriteEx          = "sl_tls_write_ex"
+	captureModernProgSlTlsWriteEx2         = "sl_tls_write_ex2"
+	captureModernVarChangedByAgent         = "changed_by_agent"
+	captureModernVarChangedHere            = "changed_here"
+	captureModernVarFunctions              = "functions"
+	captureModernVarHadMessages            = "had_messages"
+	captureModernVarPaired                 = "paired"
 )
 
 // loadCaptureModern returns the embedded CollectionSpec for captureModern.
@@ -106,32 +117,41 @@ type captureModernSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type captureModernProgramSpecs struct {
-	SlArea           *ebpf.ProgramSpec `ebpf:"sl_area"`
-	SlDestroy        *ebpf.ProgramSpec `ebpf:"sl_destroy"`
-	SlExec           *ebpf.ProgramSpec `ebpf:"sl_exec"`
-	SlExit           *ebpf.ProgramSpec `ebpf:"sl_exit"`
-	SlFork           *ebpf.ProgramSpec `ebpf:"sl_fork"`
-	SlMmap           *ebpf.ProgramSpec `ebpf:"sl_mmap"`
-	SlReceived       *ebpf.ProgramSpec `ebpf:"sl_received"`
-	SlRecvmsg        *ebpf.ProgramSpec `ebpf:"sl_recvmsg"`
-	SlRecvmsg6       *ebpf.ProgramSpec `ebpf:"sl_recvmsg6"`
-	SlSendmsg        *ebpf.ProgramSpec `ebpf:"sl_sendmsg"`
-	SlSendmsg6       *ebpf.ProgramSpec `ebpf:"sl_sendmsg6"`
-	SlSendpage       *ebpf.ProgramSpec `ebpf:"sl_sendpage"`
-	SlSent           *ebpf.ProgramSpec `ebpf:"sl_sent"`
-	SlSetState       *ebpf.ProgramSpec `ebpf:"sl_set_state"`
-	SlSocketReceived *ebpf.ProgramSpec `ebpf:"sl_socket_received"`
-	SlSocketSent     *ebpf.ProgramSpec `ebpf:"sl_socket_sent"`
-	SlSpliceRead     *ebpf.ProgramSpec `ebpf:"sl_splice_read"`
-	SlSysExit        *ebpf.ProgramSpec `ebpf:"sl_sys_exit"`
-	SlTlsForget      *ebpf.ProgramSpec `ebpf:"sl_tls_forget"`
-	SlTlsRead        *ebpf.ProgramSpec `ebpf:"sl_tls_read"`
-	SlTlsReadEx      *ebpf.ProgramSpec `ebpf:"sl_tls_read_ex"`
-	SlTlsReturn      *ebpf.ProgramSpec `ebpf:"sl_tls_return"`
-	SlTlsSendfile    *ebpf.ProgramSpec `ebpf:"sl_tls_sendfile"`
-	SlTlsWrite       *ebpf.ProgramSpec `ebpf:"sl_tls_write"`
-	SlTlsWriteEx     *ebpf.ProgramSpec `ebpf:"sl_tls_write_ex"`
-	SlTlsWriteEx2    *ebpf.ProgramSpec `ebpf:"sl_tls_write_ex2"`
+	SlArea                *ebpf.ProgramSpec `ebpf:"sl_area"`
+	SlAreaAgain           *ebpf.ProgramSpec `ebpf:"sl_area_again"`
+	SlDestroy             *ebpf.ProgramSpec `ebpf:"sl_destroy"`
+	SlDestroyAgain        *ebpf.ProgramSpec `ebpf:"sl_destroy_again"`
+	SlExec                *ebpf.ProgramSpec `ebpf:"sl_exec"`
+	SlExecAgain           *ebpf.ProgramSpec `ebpf:"sl_exec_again"`
+	SlExit                *ebpf.ProgramSpec `ebpf:"sl_exit"`
+	SlExitAgain           *ebpf.ProgramSpec `ebpf:"sl_exit_again"`
+	SlFork                *ebpf.ProgramSpec `ebpf:"sl_fork"`
+	SlForkAgain           *ebpf.ProgramSpec `ebpf:"sl_fork_again"`
+	SlMmap                *ebpf.ProgramSpec `ebpf:"sl_mmap"`
+	SlReceived            *ebpf.ProgramSpec `ebpf:"sl_received"`
+	SlRecvmsg             *ebpf.ProgramSpec `ebpf:"sl_recvmsg"`
+	SlRecvmsg6            *ebpf.ProgramSpec `ebpf:"sl_recvmsg6"`
+	SlSendmsg             *ebpf.ProgramSpec `ebpf:"sl_sendmsg"`
+	SlSendmsg6            *ebpf.ProgramSpec `ebpf:"sl_sendmsg6"`
+	SlSendpage            *ebpf.ProgramSpec `ebpf:"sl_sendpage"`
+	SlSent                *ebpf.ProgramSpec `ebpf:"sl_sent"`
+	SlSetState            *ebpf.ProgramSpec `ebpf:"sl_set_state"`
+	SlSetStateAgain       *ebpf.ProgramSpec `ebpf:"sl_set_state_again"`
+	SlSocketReceived      *ebpf.ProgramSpec `ebpf:"sl_socket_received"`
+	SlSocketReceivedAgain *ebpf.ProgramSpec `ebpf:"sl_socket_received_again"`
+	SlSocketSent          *ebpf.ProgramSpec `ebpf:"sl_socket_sent"`
+	SlSocketSentAgain     *ebpf.ProgramSpec `ebpf:"sl_socket_sent_again"`
+	SlSpliceRead          *ebpf.ProgramSpec `ebpf:"sl_splice_read"`
+	SlSysExit             *ebpf.ProgramSpec `ebpf:"sl_sys_exit"`
+	SlSysExitAgain        *ebpf.ProgramSpec `ebpf:"sl_sys_exit_again"`
+	SlTlsForget           *ebpf.ProgramSpec `ebpf:"sl_tls_forget"`
+	SlTlsRead             *ebpf.ProgramSpec `ebpf:"sl_tls_read"`
+	SlTlsReadEx           *ebpf.ProgramSpec `ebpf:"sl_tls_read_ex"`
+	SlTlsReturn           *ebpf.ProgramSpec `ebpf:"sl_tls_return"`
+	SlTlsSendfile         *ebpf.ProgramSpec `ebpf:"sl_tls_sendfile"`
+	SlTlsWrite            *ebpf.ProgramSpec `ebpf:"sl_tls_write"`
+	SlTlsWriteEx          *ebpf.ProgramSpec `ebpf:"sl_tls_write_ex"`
+	SlTlsWriteEx2         *ebpf.ProgramSpec `ebpf:"sl_tls_write_ex2"`
 }
 
 // captureModernMapSpecs contains maps before they are loaded into the kernel.
@@ -151,6 +171,7 @@ type captureModernMapSpecs struct {
 	Sessions     *ebpf.MapSpec `ebpf:"sessions"`
 	Settings     *ebpf.MapSpec `ebpf:"settings"`
 	Shares       *ebpf.MapSpec `ebpf:"shares"`
+	Taken        *ebpf.MapSpec `ebpf:"taken"`
 	Targets      *ebpf.MapSpec `ebpf:"targets"`
 	Usages       *ebpf.MapSpec `ebpf:"usages"`
 	Works        *ebpf.MapSpec `ebpf:"works"`
@@ -164,6 +185,7 @@ type captureModernVariableSpecs struct {
 	ChangedHere    *ebpf.VariableSpec `ebpf:"changed_here"`
 	Functions      *ebpf.VariableSpec `ebpf:"functions"`
 	HadMessages    *ebpf.VariableSpec `ebpf:"had_messages"`
+	Paired         *ebpf.VariableSpec `ebpf:"paired"`
 }
 
 // captureModernObjects contains all objects after they have been loaded into the kernel.
@@ -199,6 +221,7 @@ type captureModernMaps struct {
 	Sessions     *ebpf.Map `ebpf:"sessions"`
 	Settings     *ebpf.Map `ebpf:"settings"`
 	Shares       *ebpf.Map `ebpf:"shares"`
+	Taken        *ebpf.Map `ebpf:"taken"`
 	Targets      *ebpf.Map `ebpf:"targets"`
 	Usages       *ebpf.Map `ebpf:"usages"`
 	Works        *ebpf.Map `ebpf:"works"`
@@ -219,6 +242,7 @@ func (m *captureModernMaps) Close() error {
 		m.Sessions,
 		m.Settings,
 		m.Shares,
+		m.Taken,
 		m.Targets,
 		m.Usages,
 		m.Works,
@@ -233,47 +257,62 @@ type captureModernVariables struct {
 	ChangedHere    *ebpf.Variable `ebpf:"changed_here"`
 	Functions      *ebpf.Variable `ebpf:"functions"`
 	HadMessages    *ebpf.Variable `ebpf:"had_messages"`
+	Paired         *ebpf.Variable `ebpf:"paired"`
 }
 
 // captureModernPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to loadCaptureModernObjects or ebpf.CollectionSpec.LoadAndAssign.
 type captureModernPrograms struct {
-	SlArea           *ebpf.Program `ebpf:"sl_area"`
-	SlDestroy        *ebpf.Program `ebpf:"sl_destroy"`
-	SlExec           *ebpf.Program `ebpf:"sl_exec"`
-	SlExit           *ebpf.Program `ebpf:"sl_exit"`
-	SlFork           *ebpf.Program `ebpf:"sl_fork"`
-	SlMmap           *ebpf.Program `ebpf:"sl_mmap"`
-	SlReceived       *ebpf.Program `ebpf:"sl_received"`
-	SlRecvmsg        *ebpf.Program `ebpf:"sl_recvmsg"`
-	SlRecvmsg6       *ebpf.Program `ebpf:"sl_recvmsg6"`
-	SlSendmsg        *ebpf.Program `ebpf:"sl_sendmsg"`
-	SlSendmsg6       *ebpf.Program `ebpf:"sl_sendmsg6"`
-	SlSendpage       *ebpf.Program `ebpf:"sl_sendpage"`
-	SlSent           *ebpf.Program `ebpf:"sl_sent"`
-	SlSetState       *ebpf.Program `ebpf:"sl_set_state"`
-	SlSocketReceived *ebpf.Program `ebpf:"sl_socket_received"`
-	SlSocketSent     *ebpf.Program `ebpf:"sl_socket_sent"`
-	SlSpliceRead     *ebpf.Program `ebpf:"sl_splice_read"`
-	SlSysExit        *ebpf.Program `ebpf:"sl_sys_exit"`
-	SlTlsForget      *ebpf.Program `ebpf:"sl_tls_forget"`
-	SlTlsRead        *ebpf.Program `ebpf:"sl_tls_read"`
-	SlTlsReadEx      *ebpf.Program `ebpf:"sl_tls_read_ex"`
-	SlTlsReturn      *ebpf.Program `ebpf:"sl_tls_return"`
-	SlTlsSendfile    *ebpf.Program `ebpf:"sl_tls_sendfile"`
-	SlTlsWrite       *ebpf.Program `ebpf:"sl_tls_write"`
-	SlTlsWriteEx     *ebpf.Program `ebpf:"sl_tls_write_ex"`
-	SlTlsWriteEx2    *ebpf.Program `ebpf:"sl_tls_write_ex2"`
+	SlArea                *ebpf.Program `ebpf:"sl_area"`
+	SlAreaAgain           *ebpf.Program `ebpf:"sl_area_again"`
+	SlDestroy             *ebpf.Program `ebpf:"sl_destroy"`
+	SlDestroyAgain        *ebpf.Program `ebpf:"sl_destroy_again"`
+	SlExec                *ebpf.Program `ebpf:"sl_exec"`
+	SlExecAgain           *ebpf.Program `ebpf:"sl_exec_again"`
+	SlExit                *ebpf.Program `ebpf:"sl_exit"`
+	SlExitAgain           *ebpf.Program `ebpf:"sl_exit_again"`
+	SlFork                *ebpf.Program `ebpf:"sl_fork"`
+	SlForkAgain           *ebpf.Program `ebpf:"sl_fork_again"`
+	SlMmap                *ebpf.Program `ebpf:"sl_mmap"`
+	SlReceived            *ebpf.Program `ebpf:"sl_received"`
+	SlRecvmsg             *ebpf.Program `ebpf:"sl_recvmsg"`
+	SlRecvmsg6            *ebpf.Program `ebpf:"sl_recvmsg6"`
+	SlSendmsg             *ebpf.Program `ebpf:"sl_sendmsg"`
+	SlSendmsg6            *ebpf.Program `ebpf:"sl_sendmsg6"`
+	SlSendpage            *ebpf.Program `ebpf:"sl_sendpage"`
+	SlSent                *ebpf.Program `ebpf:"sl_sent"`
+	SlSetState            *ebpf.Program `ebpf:"sl_set_state"`
+	SlSetStateAgain       *ebpf.Program `ebpf:"sl_set_state_again"`
+	SlSocketReceived      *ebpf.Program `ebpf:"sl_socket_received"`
+	SlSocketReceivedAgain *ebpf.Program `ebpf:"sl_socket_received_again"`
+	SlSocketSent          *ebpf.Program `ebpf:"sl_socket_sent"`
+	SlSocketSentAgain     *ebpf.Program `ebpf:"sl_socket_sent_again"`
+	SlSpliceRead          *ebpf.Program `ebpf:"sl_splice_read"`
+	SlSysExit             *ebpf.Program `ebpf:"sl_sys_exit"`
+	SlSysExitAgain        *ebpf.Program `ebpf:"sl_sys_exit_again"`
+	SlTlsForget           *ebpf.Program `ebpf:"sl_tls_forget"`
+	SlTlsRead             *ebpf.Program `ebpf:"sl_tls_read"`
+	SlTlsReadEx           *ebpf.Program `ebpf:"sl_tls_read_ex"`
+	SlTlsReturn           *ebpf.Program `ebpf:"sl_tls_return"`
+	SlTlsSendfile         *ebpf.Program `ebpf:"sl_tls_sendfile"`
+	SlTlsWrite            *ebpf.Program `ebpf:"sl_tls_write"`
+	SlTlsWriteEx          *ebpf.Program `ebpf:"sl_tls_write_ex"`
+	SlTlsWriteEx2         *ebpf.Program `ebpf:"sl_tls_write_ex2"`
 }
 
 func (p *captureModernPrograms) Close() error {
 	return _CaptureModernClose(
 		p.SlArea,
+		p.SlAreaAgain,
 		p.SlDestroy,
+		p.SlDestroyAgain,
 		p.SlExec,
+		p.SlExecAgain,
 		p.SlExit,
+		p.SlExitAgain,
 		p.SlFork,
+		p.SlForkAgain,
 		p.SlMmap,
 		p.SlReceived,
 		p.SlRecvmsg,
@@ -283,10 +322,14 @@ func (p *captureModernPrograms) Close() error {
 		p.SlSendpage,
 		p.SlSent,
 		p.SlSetState,
+		p.SlSetStateAgain,
 		p.SlSocketReceived,
+		p.SlSocketReceivedAgain,
 		p.SlSocketSent,
+		p.SlSocketSentAgain,
 		p.SlSpliceRead,
 		p.SlSysExit,
+		p.SlSysExitAgain,
 		p.SlTlsForget,
 		p.SlTlsRead,
 		p.SlTlsReadEx,

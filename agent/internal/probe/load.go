@@ -3,6 +3,7 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -20,7 +21,9 @@ type loaded struct {
 	// sockets are the programs of the backend.
 	backend string
 	sockets []*ebpf.Program
-	links   []link.Link
+	// again are second ones of pairs; none where no run is skipped.
+	again []*ebpf.Program
+	links []link.Link
 	ring    *ring
 	// uring are the programs that count what io_uring moves; absent before Linux 6.3. uringLinks is set once they are attached.
 	uring      []*ebpf.Program
@@ -48,6 +51,10 @@ func load(cfg Config, backend string, set settings) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
+	again, err := pair(spec, cfg.paired || skips())
+	if err != nil {
+		return nil, err
+	}
 	spec.Maps["ring"].MaxEntries = cfg.RingBytes
 	for name, program := range spec.Programs {
 		if program.Type == ebpf.Kprobe {
@@ -65,6 +72,9 @@ func load(cfg Config, backend string, set settings) (*loaded, error) {
 	}
 	for _, name := range sockets {
 		l.sockets = append(l.sockets, collection.DetachProgram(name))
+	}
+	for _, name := range again {
+		l.again = append(l.again, collection.DetachProgram(name))
 	}
 	for name := range uringPrograms {
 		if program := collection.DetachProgram(name); program != nil {
@@ -127,9 +137,9 @@ func (l *loaded) settings(set settings) error {
 	return nil
 }
 
-// attach starts the programs: those that keep state right first, those that use it last.
+// attach starts the programs: those that keep state right first, those that use it last, and behind each the second one of its pair.
 func (l *loaded) attach() error {
-	for _, program := range append(l.objects.always(), l.sockets...) {
+	for _, program := range slices.Concat(l.objects.always(), l.sockets, l.again) {
 		attached, err := link.AttachTracing(link.TracingOptions{Program: program})
 		if err != nil {
 			return fmt.Errorf("attaching %s: %w%s", program, err, seeCheck)
@@ -254,6 +264,8 @@ func prune[K uint16 | uint32, V, W any](m *ebpf.Map, want map[K]W) error {
 
 // stats adds the counters of this load to `sum`.
 func (l *loaded) stats(sum Stats) Stats {
+	var missed uint64
+	takenBefore := sum.TakenAgain
 	for i, counter := range sum.counters() {
 		var perCPU []uint64
 		if l.objects.Counters.Lookup(uint32(i), &perCPU) != nil {
@@ -266,9 +278,10 @@ func (l *loaded) stats(sum Stats) Stats {
 	for _, program := range append(l.objects.all(), l.sockets...) {
 		// Told since Linux 5.12.
 		if stats, err := program.Stats(); err == nil {
-			sum.Missed += stats.RecursionMisses
+			missed += stats.RecursionMisses
 		}
 	}
+	sum.Missed += missed - min(missed, sum.TakenAgain-takenBefore)
 	return sum
 }
 
@@ -302,7 +315,7 @@ func (l *loaded) close() error {
 	for _, attached := range l.libraries {
 		all = append(all, attached.Close())
 	}
-	for _, program := range append(l.uring, l.sockets...) {
+	for _, program := range slices.Concat(l.uring, l.sockets, l.again) {
 		all = append(all, program.Close())
 	}
 	l.ring.close()

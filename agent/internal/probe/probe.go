@@ -28,6 +28,8 @@ type Config struct {
 	Poll time.Duration
 	// Nap is how long the reader sleeps when nothing comes; the next record wakes it.
 	Nap time.Duration
+	// paired attaches second programs also where no run is skipped.
+	paired bool
 }
 
 // maxBudget is what one call's records can hold: HUGE × CHUNKS in bpf/capture/emit.h.

@@ -65,16 +65,21 @@ func overBackends(t *testing.T, test func(t *testing.T, backend string)) {
 	t.Helper()
 	for _, backend := range []string{BackendSockets, BackendCalls, BackendFunctions} {
 		t.Run(backend, func(t *testing.T) {
-			requireBPF(t)
-			if _, err := choose(backend); err != nil {
-				require.True(t, before(t, 6, 5), "this kernel has what sockets need: %v", err)
-				t.Skip(err.Error())
-			}
+			requireBackend(t, backend)
 			if err := tryFunctions(); backend == BackendFunctions && err != nil {
 				t.Skip("functions cannot be watched here: " + firstLine(err))
 			}
 			test(t, backend)
 		})
+	}
+}
+
+func requireBackend(t *testing.T, backend string) {
+	t.Helper()
+	requireBPF(t)
+	if _, err := choose(backend); err != nil {
+		require.True(t, before(t, 6, 5), "this kernel has what sockets need: %v", err)
+		t.Skip(err.Error())
 	}
 }
 
@@ -576,7 +581,7 @@ func nothingSelectedNothingAttached(t *testing.T, backend string) {
 	require.Empty(t, inKernel(t))
 	require.NoError(t, r.probe.SetTargets([]Target{{Tgid: r.pid}}))
 	require.Equal(t, backend, r.probe.Backend())
-	require.Len(t, slices.DeleteFunc(inKernel(t), func(what string) bool { return !strings.Contains(what, "bpf_link") }), 5+len(r.probe.live.sockets),
+	require.Len(t, slices.DeleteFunc(inKernel(t), func(what string) bool { return !strings.Contains(what, "bpf_link") }), 5+len(r.probe.live.sockets)+len(r.probe.live.again),
 		"five programs and those of the backend run; those of io_uring and TLS libraries wait until one is used")
 	r.talk(t, []byte("hello"))
 	require.NoError(t, r.probe.SetTargets(nil))

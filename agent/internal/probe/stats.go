@@ -29,8 +29,10 @@ type Stats struct {
 	// UnseenBytes were moved by a way that no program follows, or in a run that the kernel skipped. How many is known from the
 	// numbers of those behind them.
 	UnseenBytes uint64
+	// TakenAgain are runs that the kernel skipped, and the second program of the pair took.
+	TakenAgain uint64
 	// Missed runs: the kernel skips a program that a preempted thread is in the middle of on the same processor. Most are calls
-	// that are of no interest.
+	// that are of no interest. Those of TakenAgain are not among them.
 	Missed uint64
 	// Undecodable records: the object and the program differ.
 	Undecodable uint64
@@ -41,7 +43,7 @@ func (s *Stats) counters() []*uint64 {
 	return []*uint64{
 		&s.Events, &s.Bytes, &s.RingFull, &s.RingFullBytes, &s.TruncatedBytes, &s.FaultBytes, &s.SizeOnlyBytes,
 		&s.ClientLegBytes, &s.ConnectionsFull, &s.CompatCalls, &s.SegmentsBytes, &s.TLSMismatches, &s.TLSUnplacedBytes, &s.CipherBytes,
-		&s.ThreadsFullBytes, &s.TLSCallsFull, &s.ShedBytes, &s.UnseenBytes,
+		&s.ThreadsFullBytes, &s.TLSCallsFull, &s.ShedBytes, &s.UnseenBytes, &s.TakenAgain,
 	}
 }
 

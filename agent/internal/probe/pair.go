@@ -1,0 +1,45 @@
+package probe
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/features"
+)
+
+// again ends the name of a pair's second program: bpf/capture/again.h.
+const again = "_again"
+
+// skips tells whether the kernel preempts threads within programs of tracepoints: it then skips the program for others of the
+// processor meanwhile.
+var skips = sync.OnceValue(func() bool {
+	version, err := features.LinuxVersionCode()
+	return err == nil && version>>16 >= 7
+})
+
+// pair leaves the second programs of pairs in the spec if that is wanted and they have a first one, and gives their names in order.
+func pair(spec *ebpf.CollectionSpec, wanted bool) ([]string, error) {
+	var names []string
+	for name := range spec.Programs {
+		first, ok := strings.CutSuffix(name, again)
+		if !ok {
+			continue
+		}
+		if spec.Programs[first] == nil || !wanted {
+			delete(spec.Programs, name)
+			continue
+		}
+		names = append(names, name)
+	}
+	// Older kernels' programs are none of a pair.
+	if paired := spec.Variables["paired"]; paired != nil {
+		if err := paired.Set(uint8(min(len(names), 1))); err != nil {
+			return nil, fmt.Errorf("telling the BPF programs that they are pairs: %w", err)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
