@@ -24,7 +24,7 @@ type loaded struct {
 	// again are second ones of pairs; none where no run is skipped.
 	again []*ebpf.Program
 	links []link.Link
-	ring    *ring
+	ring  *ring
 	// uring are the programs that count what io_uring moves; absent before Linux 6.3. uringLinks is set once they are attached.
 	uring      []*ebpf.Program
 	uringLinks []link.Link
