@@ -96,10 +96,7 @@ func first(o order) error {
 	case "runtime":
 		err = seccomp.InstallForStart(SeccompProfile)
 	case "read-only":
-		err = errors.Join(
-			unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
-			unix.MountSetattr(-1, "/", unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}),
-		)
+		err = errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), readOnly())
 		if file, openErr := os.Create("/tmp/" + confinedVariable); err == nil && openErr == nil {
 			return errors.Join(errors.New("the root can be written"), file.Close())
 		}
@@ -110,6 +107,24 @@ func first(o order) error {
 		return err
 	}
 	return syscall.Exec("/proc/self/exe", os.Args, os.Environ())
+}
+
+// readOnly makes every mount so; one by one before Linux 5.12.
+func readOnly() error {
+	err := unix.MountSetattr(-1, "/", unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+	if !errors.Is(err, unix.ENOSYS) {
+		return err
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return err
+	}
+	var problems []error
+	for line := range strings.Lines(string(mounts)) {
+		at := strings.Fields(line)[1]
+		problems = append(problems, unix.Mount("", at, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
+	}
+	return errors.Join(problems...)
 }
 
 // attempts does what must be possible, and tries what must not.

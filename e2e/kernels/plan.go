@@ -6,7 +6,7 @@ package kernels
 var testPackages = []testPackage{
 	{dir: "agent/internal/probe"},
 	// Without the roots of other suites: what differs there is the library, not the kernel.
-	{dir: "agent", args: []string{"-test.run", "TestTLS$|TestTLSClientLegs|TestTLSLibraryLoadedLate|TestKernelTLS|TestOlderConnections|TestRestartUnderLoad|TestRealNginx", "-test.skip", "TestTLS/chroot"}},
+	{dir: "agent", args: []string{"-test.run", "TestTLS$|TestTLSClientLegs|TestTLSLibraryLoadedLate|TestKernelTLS|TestOlderConnections|TestRestartUnderLoad|TestRealNginx|TestConfined", "-test.skip", "TestTLS/chroot"}},
 }
 
 // testPackage is a package of this repository.

@@ -3,9 +3,11 @@ package privilege
 import (
 	"debug/elf"
 	"os"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/sidelight/sidelight/internal/testkit"
 )
@@ -24,11 +26,19 @@ func TestEntryOffset(t *testing.T) {
 	require.Error(t, err)
 }
 
-// The question about uprobes leaves this process as it was: what it gives up, it gives up on a thread that ends.
+// The question about uprobes leaves this process as it was, and the thread that asks.
 func TestAskingCostsNothing(t *testing.T) {
 	testkit.RequireRoot(t)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	before, err := get()
 	require.NoError(t, err)
+	require.ErrorIs(t, withoutAdmin(func() error {
+		during, err := get()
+		require.NoError(t, err)
+		require.Zero(t, during.effective&(1<<unix.CAP_SYS_ADMIN))
+		return unix.EACCES
+	}), unix.EACCES)
 	refused := perfUprobeRefused()
 	t.Logf("uprobes through perf events without CAP_SYS_ADMIN are refused: %v", refused)
 	after, err := get()

@@ -20,7 +20,7 @@ func perfUprobeRefused() bool {
 	}
 	result := make(chan error, 1)
 	go func() {
-		// This thread ends with the goroutine, and what it gave up with it.
+		// Should it not get back what it gives up, the thread ends with the goroutine.
 		runtime.LockOSThread()
 		result <- withoutAdmin(func() error { return perfUprobe(kind, offset) })
 	}()
@@ -59,17 +59,23 @@ func perfUprobe(kind uint32, offset uint64) error {
 	return unix.Close(fd)
 }
 
-// withoutAdmin does something on the calling thread, which must not be used after.
+// withoutAdmin does something on the calling thread, which has its capability again afterwards: a program's first thread never ends,
+// and would show for good what it lacks.
 func withoutAdmin(do func() error) error {
-	s, err := get()
+	before, err := get()
 	if err != nil {
 		return err
 	}
-	s.effective &^= 1 << unix.CAP_SYS_ADMIN
-	if err := set(s); err != nil {
+	without := before
+	without.effective &^= 1 << unix.CAP_SYS_ADMIN
+	if err := set(without); err != nil {
 		return err
 	}
-	return do()
+	refused := do()
+	if err := set(before); err != nil {
+		return err
+	}
+	return refused
 }
 
 // entryOffset is where in its file a program begins: a place that is no middle of an instruction.
