@@ -265,11 +265,10 @@ static __always_inline void take(struct cursor *c, u32 n)
 /* chunk makes one record. Most calls have one buffer: what they reserve is half as much. */
 static __noinline int chunk(struct cursor *c, struct conn *conn)
 {
-	u32 all, first, moved, cap;
+	u32 all = c->todo < c->allow ? c->todo : c->allow;
+	u32 first = part(c, HUGE), moved, cap;
 	u16 flags = 0;
 
-	all = c->todo < c->allow ? c->todo : c->allow;
-	first = part(c, HUGE);
 	if (GATHER == 1)
 		all = first;
 	if (first == all && all <= SMALL) {
@@ -302,9 +301,8 @@ full:
 /* size tells of bytes that were moved and are not copied. */
 static __noinline int size(struct cursor *c, struct conn *conn)
 {
-	struct event *e;
+	struct event *e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
 
-	e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
 	if (!e) {
 		count(COUNT_RING_FULL, 1);
 		count(COUNT_RING_FULL_BYTES, c->todo);
@@ -320,13 +318,9 @@ static __noinline int size(struct cursor *c, struct conn *conn)
 /* unseen tells of the bytes before these that no program saw. */
 static __noinline int unseen(struct cursor *c, struct conn *conn, u8 target)
 {
-	u32 seq, todo, next;
-	u16 flags;
+	u32 seq = c->seq, todo = c->todo, next = conn->next[c->dir & 1];
+	u16 flags = c->flags;
 
-	seq = c->seq;
-	todo = c->todo;
-	next = conn->next[c->dir & 1];
-	flags = c->flags;
 	c->seq = next;
 	c->todo = seq - next;
 	/* Numbers go back where two threads move bytes at the same time. */

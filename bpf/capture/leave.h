@@ -20,10 +20,9 @@ static __always_inline int to_leave_out(struct conn *conn, u32 tgid)
  * are the numbers of the bytes that come next. */
 static __noinline int leaving(struct cursor *c, struct conn *conn, u32 len, u32 in, u32 out)
 {
+	int turn = c->dir == DIR_IN && conn->last_dir != DIR_IN;
 	struct usage *usage;
-	int turn;
 
-	turn = c->dir == DIR_IN && conn->last_dir != DIR_IN;
 	if (turn) {
 		int leave = to_leave_out(conn, c->tgid);
 
