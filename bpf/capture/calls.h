@@ -71,9 +71,8 @@ static __always_inline int of_process(long nr, struct pt_regs *regs, long ret, u
 /* Messages of one recvmmsg or sendmmsg that are followed. */
 #define MESSAGES 64
 
-/* messages_len adds up what the messages moved: the result only counts them. A global function, so that the verifier looks at
- * it once. */
-__noinline int messages_len(u64 msgs, u64 n)
+/* messages_len adds up what the messages moved: the result only counts them. */
+GLOBAL __noinline int messages_len(u64 msgs, u64 n)
 {
 	struct mmsghdr *m = (struct mmsghdr *)msgs;
 	u32 len = 0;

@@ -67,9 +67,9 @@ static __always_inline u64 iter_iov(void *iter)
 	return (u64)BPF_CORE_READ((struct iov_iter___v510 *)iter, iov);
 }
 
-/* back_to_first goes back over the vectors that were used up, from the one at `at`, of which `used` bytes are. A global
- * function, so that the verifier looks at its loop by itself. 0: they cannot be read. */
-__noinline int back_to_first(u64 thread, u64 at, u64 used)
+/* back_to_first goes back over the vectors that were used up, from the one at `at`, of which `used` bytes are. 0: they cannot be
+ * read. */
+GLOBAL __noinline int back_to_first(u64 thread, u64 at, u64 used)
 {
 	struct work *w = bpf_map_lookup_elem(&moving, &thread);
 	struct iovec v;

@@ -13,6 +13,10 @@
  * processor has one for a program (6.13): the process that it runs in dies of that. Where a program can ask not to be preempted
  * (6.10), each does. */
 #ifdef MODERN
+/* Global functions are looked at by themselves by the verifier, which older ones need. Until 6.14 a program that is not preempted may
+ * not call any. */
+#define GLOBAL static
+
 extern void bpf_preempt_disable(void) __ksym __weak;
 extern void bpf_preempt_enable(void) __ksym __weak;
 
@@ -25,6 +29,7 @@ extern void bpf_preempt_enable(void) __ksym __weak;
 			bpf_preempt_enable();   \
 	} while (0)
 #else
+#define GLOBAL
 #define UNDISTURBED(call) call
 #endif
 
