@@ -6,7 +6,7 @@
 #include "iter.h"
 
 /* function takes what a function moved. `msg` is its message, or 0 if no buffer of the process holds the bytes. */
-static __always_inline int function(struct socket *socket, void *msg, long ret, u8 dir, int flags)
+static __always_inline int function(enum run run, struct socket *socket, void *msg, long ret, u8 dir, int flags)
 {
 	u64 thread = bpf_get_current_pid_tgid();
 	u32 tgid = thread >> 32;
@@ -20,7 +20,7 @@ static __always_inline int function(struct socket *socket, void *msg, long ret, 
 	if (!target)
 		return 0;
 	sk = GET(struct socket, socket, sk);
-	if (!sk || !is_tcp(sk))
+	if (!sk || !is_tcp(sk) || of_other(run, dir == DIR_IN ? PAIR_RECEIVED : PAIR_SENT))
 		return 0;
 	if (target & TARGET_TLS && expected_on((u64)sk, ret))
 		return 0;
@@ -40,54 +40,47 @@ static __always_inline int function(struct socket *socket, void *msg, long ret, 
 	return 0;
 }
 
-SEC("fexit/inet_sendmsg")
-int PROGRAM(sl_sendmsg, struct socket *socket, void *msg, unsigned long size, int ret)
+PROGRAMS("fexit/inet_sendmsg", sl_sendmsg, struct socket *socket, void *msg, unsigned long size, int ret)
 {
-	return function(socket, msg, ret, DIR_OUT, 0);
+	return function(run, socket, msg, ret, DIR_OUT, 0);
 }
 
-SEC("fexit/inet6_sendmsg")
-int PROGRAM(sl_sendmsg6, struct socket *socket, void *msg, unsigned long size, int ret)
+PROGRAMS("fexit/inet6_sendmsg", sl_sendmsg6, struct socket *socket, void *msg, unsigned long size, int ret)
 {
-	return function(socket, msg, ret, DIR_OUT, 0);
+	return function(run, socket, msg, ret, DIR_OUT, 0);
 }
 
-SEC("fexit/inet_recvmsg")
-int PROGRAM(sl_recvmsg, struct socket *socket, void *msg, unsigned long size, int flags, int ret)
+PROGRAMS("fexit/inet_recvmsg", sl_recvmsg, struct socket *socket, void *msg, unsigned long size, int flags, int ret)
 {
-	return function(socket, msg, ret, DIR_IN, flags);
+	return function(run, socket, msg, ret, DIR_IN, flags);
 }
 
-SEC("fexit/inet6_recvmsg")
-int PROGRAM(sl_recvmsg6, struct socket *socket, void *msg, unsigned long size, int flags, int ret)
+PROGRAMS("fexit/inet6_recvmsg", sl_recvmsg6, struct socket *socket, void *msg, unsigned long size, int flags, int ret)
 {
-	return function(socket, msg, ret, DIR_IN, flags);
+	return function(run, socket, msg, ret, DIR_IN, flags);
 }
 
 /* Until 6.4; later, sendfile and splice send messages of pages. */
-SEC("fexit/inet_sendpage")
-int PROGRAM(sl_sendpage, struct socket *socket, void *page, int offset, unsigned long size, int flags, long ret)
+PROGRAMS("fexit/inet_sendpage", sl_sendpage, struct socket *socket, void *page, int offset, unsigned long size, int flags, long ret)
 {
-	return function(socket, 0, ret, DIR_OUT, 0);
+	return function(run, socket, 0, ret, DIR_OUT, 0);
 }
 
-SEC("fexit/tcp_splice_read")
-int PROGRAM(sl_splice_read, struct socket *socket, void *pos, void *pipe, unsigned long len, unsigned int flags, long ret)
+PROGRAMS("fexit/tcp_splice_read", sl_splice_read, struct socket *socket, void *pos, void *pipe, unsigned long len, unsigned int flags, long ret)
 {
-	return function(socket, 0, ret, DIR_IN, 0);
+	return function(run, socket, 0, ret, DIR_IN, 0);
 }
 
 /* A mirrored process maps a file to execute. */
-SEC("fexit/vm_mmap_pgoff")
-int PROGRAM(sl_mmap, struct file *file, unsigned long addr, unsigned long len, unsigned long prot, unsigned long flag, unsigned long pgoff,
-	     unsigned long ret)
+PROGRAMS("fexit/vm_mmap_pgoff", sl_mmap, struct file *file, unsigned long addr, unsigned long len, unsigned long prot, unsigned long flag,
+	 unsigned long pgoff, unsigned long ret)
 {
 	u32 tgid;
 
 	if (!(prot & PROT_EXEC) || !file || (long)ret < 0)
 		return 0;
 	tgid = bpf_get_current_pid_tgid() >> 32;
-	if (target_of(tgid))
+	if (target_of(tgid) && !of_other(run, PAIR_AREA))
 		notice(tgid, NOTICE_CODE);
 	return 0;
 }

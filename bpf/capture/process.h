@@ -54,28 +54,27 @@ PROGRAMS("tp_btf/sched_process_exit", sl_exit, struct task_struct *task)
 }
 
 /* moved counts what the socket layer moved for a process, by a followed call or not: the difference is io_uring. */
-static __always_inline void moved(struct sock *sk, int ret, int flags)
+static __always_inline void moved(enum run run, struct sock *sk, int ret, int flags, enum pair_of pair)
 {
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct usage *usage;
 
-	if (!(target_of(tgid) & TARGET_URING) || !watching_uring() || ret <= 0 || flags & (MSG_PEEK | MSG_ERRQUEUE) || !is_tcp(sk))
+	if (!(target_of(tgid) & TARGET_URING) || !watching_uring() || ret <= 0 || flags & (MSG_PEEK | MSG_ERRQUEUE) || !is_tcp(sk) ||
+	    of_other(run, pair))
 		return;
 	usage = usage_of(tgid);
 	if (usage)
 		__sync_fetch_and_add(&usage->moved, ret);
 }
 
-SEC("tp_btf/sock_send_length")
-int PROGRAM(sl_sent, struct sock *sk, int ret, int flags)
+PROGRAMS("tp_btf/sock_send_length", sl_sent, struct sock *sk, int ret, int flags)
 {
-	moved(sk, ret, flags);
+	moved(run, sk, ret, flags, PAIR_SENT);
 	return 0;
 }
 
-SEC("tp_btf/sock_recv_length")
-int PROGRAM(sl_received, struct sock *sk, int ret, int flags)
+PROGRAMS("tp_btf/sock_recv_length", sl_received, struct sock *sk, int ret, int flags)
 {
-	moved(sk, ret, flags);
+	moved(run, sk, ret, flags, PAIR_RECEIVED);
 	return 0;
 }

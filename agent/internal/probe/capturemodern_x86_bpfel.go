@@ -44,13 +44,21 @@ const (
 	captureModernProgSlFork                = "sl_fork"
 	captureModernProgSlForkAgain           = "sl_fork_again"
 	captureModernProgSlMmap                = "sl_mmap"
+	captureModernProgSlMmapAgain           = "sl_mmap_again"
 	captureModernProgSlReceived            = "sl_received"
+	captureModernProgSlReceivedAgain       = "sl_received_again"
 	captureModernProgSlRecvmsg             = "sl_recvmsg"
 	captureModernProgSlRecvmsg6            = "sl_recvmsg6"
+	captureModernProgSlRecvmsg6Again       = "sl_recvmsg6_again"
+	captureModernProgSlRecvmsgAgain        = "sl_recvmsg_again"
 	captureModernProgSlSendmsg             = "sl_sendmsg"
 	captureModernProgSlSendmsg6            = "sl_sendmsg6"
+	captureModernProgSlSendmsg6Again       = "sl_sendmsg6_again"
+	captureModernProgSlSendmsgAgain        = "sl_sendmsg_again"
 	captureModernProgSlSendpage            = "sl_sendpage"
+	captureModernProgSlSendpageAgain       = "sl_sendpage_again"
 	captureModernProgSlSent                = "sl_sent"
+	captureModernProgSlSentAgain           = "sl_sent_again"
 	captureModernProgSlSetState            = "sl_set_state"
 	captureModernProgSlSetStateAgain       = "sl_set_state_again"
 	captureModernProgSlSocketReceived      = "sl_socket_received"
@@ -58,6 +66,7 @@ const (
 	captureModernProgSlSocketSent          = "sl_socket_sent"
 	captureModernProgSlSocketSentAgain     = "sl_socket_sent_again"
 	captureModernProgSlSpliceRead          = "sl_splice_read"
+	captureModernProgSlSpliceReadAgain     = "sl_splice_read_again"
 	captureModernProgSlSysExit             = "sl_sys_exit"
 	captureModernProgSlSysExitAgain        = "sl_sys_exit_again"
 	captureModernProgSlTlsForget           = "sl_tls_forget"
@@ -128,13 +137,21 @@ type captureModernProgramSpecs struct {
 	SlFork                *ebpf.ProgramSpec `ebpf:"sl_fork"`
 	SlForkAgain           *ebpf.ProgramSpec `ebpf:"sl_fork_again"`
 	SlMmap                *ebpf.ProgramSpec `ebpf:"sl_mmap"`
+	SlMmapAgain           *ebpf.ProgramSpec `ebpf:"sl_mmap_again"`
 	SlReceived            *ebpf.ProgramSpec `ebpf:"sl_received"`
+	SlReceivedAgain       *ebpf.ProgramSpec `ebpf:"sl_received_again"`
 	SlRecvmsg             *ebpf.ProgramSpec `ebpf:"sl_recvmsg"`
 	SlRecvmsg6            *ebpf.ProgramSpec `ebpf:"sl_recvmsg6"`
+	SlRecvmsg6Again       *ebpf.ProgramSpec `ebpf:"sl_recvmsg6_again"`
+	SlRecvmsgAgain        *ebpf.ProgramSpec `ebpf:"sl_recvmsg_again"`
 	SlSendmsg             *ebpf.ProgramSpec `ebpf:"sl_sendmsg"`
 	SlSendmsg6            *ebpf.ProgramSpec `ebpf:"sl_sendmsg6"`
+	SlSendmsg6Again       *ebpf.ProgramSpec `ebpf:"sl_sendmsg6_again"`
+	SlSendmsgAgain        *ebpf.ProgramSpec `ebpf:"sl_sendmsg_again"`
 	SlSendpage            *ebpf.ProgramSpec `ebpf:"sl_sendpage"`
+	SlSendpageAgain       *ebpf.ProgramSpec `ebpf:"sl_sendpage_again"`
 	SlSent                *ebpf.ProgramSpec `ebpf:"sl_sent"`
+	SlSentAgain           *ebpf.ProgramSpec `ebpf:"sl_sent_again"`
 	SlSetState            *ebpf.ProgramSpec `ebpf:"sl_set_state"`
 	SlSetStateAgain       *ebpf.ProgramSpec `ebpf:"sl_set_state_again"`
 	SlSocketReceived      *ebpf.ProgramSpec `ebpf:"sl_socket_received"`
@@ -142,6 +159,7 @@ type captureModernProgramSpecs struct {
 	SlSocketSent          *ebpf.ProgramSpec `ebpf:"sl_socket_sent"`
 	SlSocketSentAgain     *ebpf.ProgramSpec `ebpf:"sl_socket_sent_again"`
 	SlSpliceRead          *ebpf.ProgramSpec `ebpf:"sl_splice_read"`
+	SlSpliceReadAgain     *ebpf.ProgramSpec `ebpf:"sl_splice_read_again"`
 	SlSysExit             *ebpf.ProgramSpec `ebpf:"sl_sys_exit"`
 	SlSysExitAgain        *ebpf.ProgramSpec `ebpf:"sl_sys_exit_again"`
 	SlTlsForget           *ebpf.ProgramSpec `ebpf:"sl_tls_forget"`
@@ -275,13 +293,21 @@ type captureModernPrograms struct {
 	SlFork                *ebpf.Program `ebpf:"sl_fork"`
 	SlForkAgain           *ebpf.Program `ebpf:"sl_fork_again"`
 	SlMmap                *ebpf.Program `ebpf:"sl_mmap"`
+	SlMmapAgain           *ebpf.Program `ebpf:"sl_mmap_again"`
 	SlReceived            *ebpf.Program `ebpf:"sl_received"`
+	SlReceivedAgain       *ebpf.Program `ebpf:"sl_received_again"`
 	SlRecvmsg             *ebpf.Program `ebpf:"sl_recvmsg"`
 	SlRecvmsg6            *ebpf.Program `ebpf:"sl_recvmsg6"`
+	SlRecvmsg6Again       *ebpf.Program `ebpf:"sl_recvmsg6_again"`
+	SlRecvmsgAgain        *ebpf.Program `ebpf:"sl_recvmsg_again"`
 	SlSendmsg             *ebpf.Program `ebpf:"sl_sendmsg"`
 	SlSendmsg6            *ebpf.Program `ebpf:"sl_sendmsg6"`
+	SlSendmsg6Again       *ebpf.Program `ebpf:"sl_sendmsg6_again"`
+	SlSendmsgAgain        *ebpf.Program `ebpf:"sl_sendmsg_again"`
 	SlSendpage            *ebpf.Program `ebpf:"sl_sendpage"`
+	SlSendpageAgain       *ebpf.Program `ebpf:"sl_sendpage_again"`
 	SlSent                *ebpf.Program `ebpf:"sl_sent"`
+	SlSentAgain           *ebpf.Program `ebpf:"sl_sent_again"`
 	SlSetState            *ebpf.Program `ebpf:"sl_set_state"`
 	SlSetStateAgain       *ebpf.Program `ebpf:"sl_set_state_again"`
 	SlSocketReceived      *ebpf.Program `ebpf:"sl_socket_received"`
@@ -289,6 +315,7 @@ type captureModernPrograms struct {
 	SlSocketSent          *ebpf.Program `ebpf:"sl_socket_sent"`
 	SlSocketSentAgain     *ebpf.Program `ebpf:"sl_socket_sent_again"`
 	SlSpliceRead          *ebpf.Program `ebpf:"sl_splice_read"`
+	SlSpliceReadAgain     *ebpf.Program `ebpf:"sl_splice_read_again"`
 	SlSysExit             *ebpf.Program `ebpf:"sl_sys_exit"`
 	SlSysExitAgain        *ebpf.Program `ebpf:"sl_sys_exit_again"`
 	SlTlsForget           *ebpf.Program `ebpf:"sl_tls_forget"`
@@ -314,13 +341,21 @@ func (p *captureModernPrograms) Close() error {
 		p.SlFork,
 		p.SlForkAgain,
 		p.SlMmap,
+		p.SlMmapAgain,
 		p.SlReceived,
+		p.SlReceivedAgain,
 		p.SlRecvmsg,
 		p.SlRecvmsg6,
+		p.SlRecvmsg6Again,
+		p.SlRecvmsgAgain,
 		p.SlSendmsg,
 		p.SlSendmsg6,
+		p.SlSendmsg6Again,
+		p.SlSendmsgAgain,
 		p.SlSendpage,
+		p.SlSendpageAgain,
 		p.SlSent,
+		p.SlSentAgain,
 		p.SlSetState,
 		p.SlSetStateAgain,
 		p.SlSocketReceived,
@@ -328,6 +363,7 @@ func (p *captureModernPrograms) Close() error {
 		p.SlSocketSent,
 		p.SlSocketSentAgain,
 		p.SlSpliceRead,
+		p.SlSpliceReadAgain,
 		p.SlSysExit,
 		p.SlSysExitAgain,
 		p.SlTlsForget,

@@ -21,10 +21,9 @@ type loaded struct {
 	// sockets are the programs of the backend.
 	backend string
 	sockets []*ebpf.Program
-	// again are second ones of pairs; none where no run is skipped.
-	again []*ebpf.Program
-	links []link.Link
-	ring  *ring
+	again   seconds
+	links   []link.Link
+	ring    *ring
 	// uring are the programs that count what io_uring moves; absent before Linux 6.3. uringLinks is set once they are attached.
 	uring      []*ebpf.Program
 	uringLinks []link.Link
@@ -51,10 +50,6 @@ func load(cfg Config, backend string, set settings) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	again, err := pair(spec, cfg.paired || skips())
-	if err != nil {
-		return nil, err
-	}
 	spec.Maps["ring"].MaxEntries = cfg.RingBytes
 	for name, program := range spec.Programs {
 		if program.Type == ebpf.Kprobe {
@@ -65,6 +60,10 @@ func load(cfg Config, backend string, set settings) (*loaded, error) {
 			delete(spec.Programs, name)
 		}
 	}
+	again, err := pair(spec, cfg.paired || skips())
+	if err != nil {
+		return nil, err
+	}
 	l := &loaded{backend: backend}
 	collection, err := ebpf.NewCollection(spec)
 	if err != nil {
@@ -73,13 +72,13 @@ func load(cfg Config, backend string, set settings) (*loaded, error) {
 	for _, name := range sockets {
 		l.sockets = append(l.sockets, collection.DetachProgram(name))
 	}
-	for _, name := range again {
-		l.again = append(l.again, collection.DetachProgram(name))
-	}
 	for name := range uringPrograms {
 		if program := collection.DetachProgram(name); program != nil {
 			l.uring = append(l.uring, program)
 		}
+	}
+	for _, name := range again {
+		l.again.add(spec.Programs[name], collection.DetachProgram(name))
 	}
 	defer collection.Close()
 	if err := collection.Assign(&l.objects); err != nil {
@@ -137,9 +136,10 @@ func (l *loaded) settings(set settings) error {
 	return nil
 }
 
-// attach starts the programs: those that keep state right first, those that use it last, and behind each the second one of its pair.
+// attach starts the programs: those that keep state right first, those that use it last, and so that the second one of a pair runs
+// last. At tracepoints they run in the order in which they come, and at functions the other way round.
 func (l *loaded) attach() error {
-	for _, program := range slices.Concat(l.objects.always(), l.sockets, l.again) {
+	for _, program := range slices.Concat(l.objects.always(), l.again.before, l.sockets, l.again.behind) {
 		attached, err := link.AttachTracing(link.TracingOptions{Program: program})
 		if err != nil {
 			return fmt.Errorf("attaching %s: %w%s", program, err, seeCheck)
@@ -154,7 +154,7 @@ func (l *loaded) watchURing(set settings) error {
 	if len(l.uringLinks) > 0 {
 		return nil
 	}
-	for _, program := range l.uring {
+	for _, program := range slices.Concat(l.uring, l.again.uring) {
 		attached, err := link.AttachTracing(link.TracingOptions{Program: program})
 		if err != nil {
 			return fmt.Errorf("attaching %s: %w", program, err)
@@ -315,7 +315,7 @@ func (l *loaded) close() error {
 	for _, attached := range l.libraries {
 		all = append(all, attached.Close())
 	}
-	for _, program := range slices.Concat(l.uring, l.sockets, l.again) {
+	for _, program := range slices.Concat(l.uring, l.sockets, l.again.all()) {
 		all = append(all, program.Close())
 	}
 	l.ring.close()

@@ -20,6 +20,23 @@ var skips = sync.OnceValue(func() bool {
 	return err == nil && version>>16 >= 7
 })
 
+// seconds are the second programs of pairs, by where they are attached: behind the first ones, before them, or with those that count
+// what io_uring moves. None where no run is skipped.
+type seconds struct{ behind, before, uring []*ebpf.Program }
+
+func (s *seconds) add(spec *ebpf.ProgramSpec, program *ebpf.Program) {
+	list := &s.behind
+	if _, ok := uringPrograms[strings.TrimSuffix(spec.Name, again)]; ok {
+		list = &s.uring
+	} else if spec.AttachType == ebpf.AttachTraceFExit {
+		// What is attached last runs first there.
+		list = &s.before
+	}
+	*list = append(*list, program)
+}
+
+func (s *seconds) all() []*ebpf.Program { return slices.Concat(s.behind, s.before, s.uring) }
+
 // pair leaves the second programs of pairs in the spec if that is wanted and they have a first one, and gives their names in order.
 func pair(spec *ebpf.CollectionSpec, wanted bool) ([]string, error) {
 	var names []string

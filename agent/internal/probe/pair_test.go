@@ -2,6 +2,7 @@ package probe
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,26 +11,29 @@ import (
 // What kernels do that skip runs, on any: of each pair the first program takes everything; or, as if each of its runs was skipped,
 // the second does.
 func TestPairs(t *testing.T) {
-	for _, backend := range []string{BackendSockets, BackendCalls} {
-		t.Run(backend, func(t *testing.T) {
-			requireBackend(t, backend)
-			if !modern() {
-				t.Skip("this kernel runs programs without a break, and one of each will do")
-			}
-			t.Run("first", func(t *testing.T) {
-				r := prepare(t, "inherited", paired(backend))
-				require.Zero(t, pairs(t, r, nil))
-			})
-			t.Run("second", func(t *testing.T) {
-				r := prepare(t, "inherited", paired(backend))
-				require.NotZero(t, pairs(t, r, func(l *loaded) {
-					for _, first := range l.links[:len(l.links)-len(l.again)] {
-						require.NoError(t, first.Close())
-					}
-				}))
-			})
+	overBackends(t, func(t *testing.T, backend string) {
+		if !modern() {
+			t.Skip("this kernel runs programs without a break, and one of each will do")
+		}
+		t.Run("first", func(t *testing.T) {
+			r := prepare(t, "inherited", paired(backend))
+			require.Zero(t, pairs(t, r, nil))
 		})
-	}
+		t.Run("io_uring", func(t *testing.T) {
+			if backend != BackendFunctions {
+				ioUringIsCounted(t, paired(backend))
+			}
+		})
+		t.Run("second", func(t *testing.T) {
+			r := prepare(t, "inherited", paired(backend))
+			require.NotZero(t, pairs(t, r, func(l *loaded) {
+				always := len(l.objects.always())
+				for _, first := range slices.Concat(l.links[:always], l.links[always+len(l.again.before):len(l.links)-len(l.again.behind)]) {
+					require.NoError(t, first.Close())
+				}
+			}))
+		})
+	})
 }
 
 func paired(backend string) Config {
@@ -42,7 +46,7 @@ func paired(backend string) Config {
 func pairs(t *testing.T, r *rig, change func(*loaded)) uint64 {
 	t.Helper()
 	require.NoError(t, r.probe.SetTargets([]Target{{r.pid, []uint16{r.port}}}))
-	require.NotEmpty(t, r.probe.live.again)
+	require.NotEmpty(t, r.probe.live.again.all())
 	if change != nil {
 		change(r.probe.live)
 	}

@@ -410,23 +410,23 @@ func TestIOUring(t *testing.T) {
 		if backend == BackendFunctions {
 			ioUringIsSeen(t)
 		} else {
-			ioUringIsCounted(t, backend)
+			ioUringIsCounted(t, generous(backend))
 		}
 	})
 }
 
-func ioUringIsCounted(t *testing.T, backend string) {
+func ioUringIsCounted(t *testing.T, cfg Config) {
 	if !CountsIOUring() {
 		testkit.Skip(t, "this kernel does not tell what io_uring moves")
 	}
-	r := start(t, "io_uring", generous(backend))
+	r := start(t, "io_uring", cfg)
 	conn, err := net.Dial("tcp", r.address)
 	require.NoError(t, err)
 	exchange(t, conn, []byte("unknown as yet"))
 	require.Eventually(t, func() bool { return r.noticed(NoticeURing) }, 10*time.Second, time.Millisecond)
 	require.NoError(t, r.probe.WatchIOUring(r.pid))
 	counted := uint64(0)
-	if backend == BackendSockets {
+	if cfg.Backend == BackendSockets {
 		counted = 2 * 14
 	}
 	exchange(t, conn, random(5000), random(300))
@@ -441,7 +441,7 @@ func ioUringIsCounted(t *testing.T, backend string) {
 	data, copied, size := r.stream(Out)
 	require.Equal(t, strings.Repeat(call, 2), string(slices.DeleteFunc(data, func(b byte) bool { return b == 0 })))
 	answers, all := 700+1200, 14+5300+len(call)+700+len(call)+1200
-	if backend == BackendSockets {
+	if cfg.Backend == BackendSockets {
 		require.Equal(t, 2*len(call)+answers, size, "what stands before the first call that was seen is not known of")
 		require.Equal(t, uint64(answers+700+len(call)+1200), r.probe.Stats().UnseenBytes)
 	} else {
@@ -581,7 +581,7 @@ func nothingSelectedNothingAttached(t *testing.T, backend string) {
 	require.Empty(t, inKernel(t))
 	require.NoError(t, r.probe.SetTargets([]Target{{Tgid: r.pid}}))
 	require.Equal(t, backend, r.probe.Backend())
-	require.Len(t, slices.DeleteFunc(inKernel(t), func(what string) bool { return !strings.Contains(what, "bpf_link") }), 5+len(r.probe.live.sockets)+len(r.probe.live.again),
+	require.Len(t, slices.DeleteFunc(inKernel(t), func(what string) bool { return !strings.Contains(what, "bpf_link") }), 5+len(slices.Concat(r.probe.live.sockets, r.probe.live.again.behind, r.probe.live.again.before)),
 		"five programs and those of the backend run; those of io_uring and TLS libraries wait until one is used")
 	r.talk(t, []byte("hello"))
 	require.NoError(t, r.probe.SetTargets(nil))
