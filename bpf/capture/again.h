@@ -21,16 +21,13 @@ struct {
 	__type(value, u8);
 } taken SEC(".maps");
 
-/* Both are attached. */
-const volatile u8 paired = 0;
-
 /* of_other tells whether this is left to the other program. If the second one is skipped, its note stays, and counts for what comes
  * next: that is lost only if the first one is skipped then. */
 static __always_inline int of_other(enum run run, enum pair_of pair)
 {
 	u8 *note;
 
-	if (!paired)
+	if (!preempted)
 		return 0;
 	note = bpf_task_storage_get(&taken, bpf_get_current_task_btf(), 0, run == FIRST ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
 	if (run == FIRST) {

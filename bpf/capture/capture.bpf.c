@@ -65,7 +65,7 @@ static __always_inline void listens(struct sock *sk)
 static __always_inline void ends(struct sock *sk, struct conn *conn)
 {
 	u32 out = BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
-	struct cursor c = { .sock = (u64)sk, .mono = bpf_ktime_get_ns(), .wake = wakeup() };
+	struct cursor c = { .sock = (u64)sk, .mono = bpf_ktime_get_ns(), .wake = wakeup(0) };
 
 	if (conn->closed)
 		return;

@@ -129,18 +129,26 @@ static __always_inline void header(struct event *e, struct cursor *c, struct con
 	e->pad = 0;
 }
 
-/* wakeup: a reader that is awake comes by itself, and is woken only when the ring fills up; one that sleeps, at once. */
-static __always_inline u32 wakeup(void)
+/* wakeup: a reader that is awake comes by itself, and is woken only when the ring fills up; one that sleeps, at once. How full it is
+ * is asked for once per some bytes: where the reader stands is on another processor's cache line. */
+static __always_inline u32 wakeup(u32 moved)
 {
 	u32 zero = 0;
 	u32 *sleeps = bpf_map_lookup_elem(&asleep, &zero);
 	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
+	u32 *since = bpf_map_lookup_elem(&since_asked, &zero);
 
 	if (sleeps && *sleeps) {
 		*sleeps = 0;
 		return BPF_RB_FORCE_WAKEUP;
 	}
-	return set && bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > set->wake_at ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	if (!set || !since)
+		return BPF_RB_NO_WAKEUP;
+	*since += sizeof(struct event) + moved;
+	if (*since < set->wake_at / 64)
+		return BPF_RB_NO_WAKEUP;
+	*since = 0;
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > set->wake_at ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
 /* vectors reads the next one, or two if they lie in one page: the helper costs far more than what it reads. */
@@ -481,5 +489,5 @@ static __always_inline void notice(u32 tgid, u8 what)
 	e->tgid = tgid;
 	e->flags = FLAG_NOTICE;
 	e->dir = what;
-	bpf_ringbuf_submit(e, wakeup());
+	bpf_ringbuf_submit(e, wakeup(0));
 }

@@ -142,6 +142,14 @@ struct {
 	__type(value, u64);
 } counters SEC(".maps");
 
+/* Index 0: bytes that this processor told of since it asked how full the ring is. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} since_asked SEC(".maps");
+
 /* Its real size is set by the loader. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -179,7 +179,7 @@ static __always_inline void on_socket(struct work *w, struct sock *sk, u32 tgid,
 	c->sock = (u64)sk;
 	c->dir = call->dir;
 	c->tgid = tgid;
-	c->wake = wakeup();
+	c->wake = wakeup(call->len);
 	c->mono = bpf_ktime_get_ns();
 	c->todo = c->msg_left = call->len;
 	/* The counter of the stream has moved past these bytes by now. */

@@ -199,7 +199,7 @@ static __always_inline void tls_moved(struct tls_call *in, u32 tgid, u64 thread,
 	c->sock = sock;
 	c->dir = dir;
 	c->tgid = tgid;
-	c->wake = wakeup();
+	c->wake = wakeup(moved);
 	c->mono = bpf_ktime_get_ns();
 	c->flags = FLAG_TLS;
 	c->src = in->buf;

@@ -28,6 +28,7 @@ const (
 	captureMapSessions       = "sessions"
 	captureMapSettings       = "settings"
 	captureMapShares         = "shares"
+	captureMapSinceAsked     = "since_asked"
 	captureMapTargets        = "targets"
 	captureMapUsages         = "usages"
 	captureMapWorks          = "works"
@@ -142,6 +143,7 @@ type captureMapSpecs struct {
 	Sessions     *ebpf.MapSpec `ebpf:"sessions"`
 	Settings     *ebpf.MapSpec `ebpf:"settings"`
 	Shares       *ebpf.MapSpec `ebpf:"shares"`
+	SinceAsked   *ebpf.MapSpec `ebpf:"since_asked"`
 	Targets      *ebpf.MapSpec `ebpf:"targets"`
 	Usages       *ebpf.MapSpec `ebpf:"usages"`
 	Works        *ebpf.MapSpec `ebpf:"works"`
@@ -188,6 +190,7 @@ type captureMaps struct {
 	Sessions     *ebpf.Map `ebpf:"sessions"`
 	Settings     *ebpf.Map `ebpf:"settings"`
 	Shares       *ebpf.Map `ebpf:"shares"`
+	SinceAsked   *ebpf.Map `ebpf:"since_asked"`
 	Targets      *ebpf.Map `ebpf:"targets"`
 	Usages       *ebpf.Map `ebpf:"usages"`
 	Works        *ebpf.Map `ebpf:"works"`
@@ -207,6 +210,7 @@ func (m *captureMaps) Close() error {
 		m.Sessions,
 		m.Settings,
 		m.Shares,
+		m.SinceAsked,
 		m.Targets,
 		m.Usages,
 		m.Works,

@@ -29,6 +29,7 @@ const (
 	captureModernMapSessions               = "sessions"
 	captureModernMapSettings               = "settings"
 	captureModernMapShares                 = "shares"
+	captureModernMapSinceAsked             = "since_asked"
 	captureModernMapTaken                  = "taken"
 	captureModernMapTargets                = "targets"
 	captureModernMapUsages                 = "usages"
@@ -81,7 +82,7 @@ const (
 	captureModernVarChangedHere            = "changed_here"
 	captureModernVarFunctions              = "functions"
 	captureModernVarHadMessages            = "had_messages"
-	captureModernVarPaired                 = "paired"
+	captureModernVarPreempted              = "preempted"
 )
 
 // loadCaptureModern returns the embedded CollectionSpec for captureModern.
@@ -189,6 +190,7 @@ type captureModernMapSpecs struct {
 	Sessions     *ebpf.MapSpec `ebpf:"sessions"`
 	Settings     *ebpf.MapSpec `ebpf:"settings"`
 	Shares       *ebpf.MapSpec `ebpf:"shares"`
+	SinceAsked   *ebpf.MapSpec `ebpf:"since_asked"`
 	Taken        *ebpf.MapSpec `ebpf:"taken"`
 	Targets      *ebpf.MapSpec `ebpf:"targets"`
 	Usages       *ebpf.MapSpec `ebpf:"usages"`
@@ -203,7 +205,7 @@ type captureModernVariableSpecs struct {
 	ChangedHere    *ebpf.VariableSpec `ebpf:"changed_here"`
 	Functions      *ebpf.VariableSpec `ebpf:"functions"`
 	HadMessages    *ebpf.VariableSpec `ebpf:"had_messages"`
-	Paired         *ebpf.VariableSpec `ebpf:"paired"`
+	Preempted      *ebpf.VariableSpec `ebpf:"preempted"`
 }
 
 // captureModernObjects contains all objects after they have been loaded into the kernel.
@@ -239,6 +241,7 @@ type captureModernMaps struct {
 	Sessions     *ebpf.Map `ebpf:"sessions"`
 	Settings     *ebpf.Map `ebpf:"settings"`
 	Shares       *ebpf.Map `ebpf:"shares"`
+	SinceAsked   *ebpf.Map `ebpf:"since_asked"`
 	Taken        *ebpf.Map `ebpf:"taken"`
 	Targets      *ebpf.Map `ebpf:"targets"`
 	Usages       *ebpf.Map `ebpf:"usages"`
@@ -260,6 +263,7 @@ func (m *captureModernMaps) Close() error {
 		m.Sessions,
 		m.Settings,
 		m.Shares,
+		m.SinceAsked,
 		m.Taken,
 		m.Targets,
 		m.Usages,
@@ -275,7 +279,7 @@ type captureModernVariables struct {
 	ChangedHere    *ebpf.Variable `ebpf:"changed_here"`
 	Functions      *ebpf.Variable `ebpf:"functions"`
 	HadMessages    *ebpf.Variable `ebpf:"had_messages"`
-	Paired         *ebpf.Variable `ebpf:"paired"`
+	Preempted      *ebpf.Variable `ebpf:"preempted"`
 }
 
 // captureModernPrograms contains all programs after they have been loaded into the kernel.

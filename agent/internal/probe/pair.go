@@ -52,8 +52,8 @@ func pair(spec *ebpf.CollectionSpec, wanted bool) ([]string, error) {
 		names = append(names, name)
 	}
 	// Older kernels' programs are none of a pair.
-	if paired := spec.Variables["paired"]; paired != nil {
-		if err := paired.Set(uint8(min(len(names), 1))); err != nil {
+	if preempted := spec.Variables["preempted"]; preempted != nil {
+		if err := preempted.Set(uint8(min(len(names), 1))); err != nil {
 			return nil, fmt.Errorf("telling the BPF programs that they are pairs: %w", err)
 		}
 	}
