@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,10 +14,8 @@ import (
 
 	"github.com/sidelight/sidelight/cli/internal/exit"
 	"github.com/sidelight/sidelight/cli/internal/operator"
-	"github.com/sidelight/sidelight/internal/logging"
 	"github.com/sidelight/sidelight/internal/render"
 	"github.com/sidelight/sidelight/internal/rpc"
-	"github.com/sidelight/sidelight/internal/tlsreload"
 	cloudsyncv1 "github.com/sidelight/sidelight/proto/gen/sidelight/cloudsync/v1"
 	statusv1 "github.com/sidelight/sidelight/proto/gen/sidelight/status/v1"
 
@@ -35,8 +32,7 @@ const (
 type options struct {
 	output    string
 	cloudsync string
-	tls       tlsreload.Config
-	dataDir   string
+	operator  operator.Flags
 	now       func() time.Time
 }
 
@@ -59,10 +55,7 @@ io_uring are not inspected.`,
 	flags := cmd.Flags()
 	flags.StringVar(&o.output, "output", "pretty", "pretty, or json: one object per line and agent")
 	flags.StringVar(&o.cloudsync, "cloudsync", "", "`host:port` (default: where the running Sidelight of this host has it)")
-	flags.StringVar(&o.tls.Cert, "cert", "", "`file` with an operator certificate (default: one that the running Sidelight of this host gives)")
-	flags.StringVar(&o.tls.Key, "key", "", "`file` with its key")
-	flags.StringVar(&o.tls.CA, "ca", "", "`file` with the bundle that verifies cloudsync")
-	flags.StringVar(&o.dataDir, "data-dir", standalone.DefaultConfig().DataDir, "data_dir of the running Sidelight of this host")
+	o.operator.Add(cmd, "cloudsync")
 	return cmd
 }
 
@@ -71,18 +64,14 @@ func (o *options) check() error {
 	if o.output != "pretty" && o.output != "json" {
 		return exit.Usage(fmt.Errorf("coverage: --output %q: want pretty or json", o.output))
 	}
-	if o.cloudsync != "" {
-		if _, _, err := net.SplitHostPort(o.cloudsync); err != nil {
-			return exit.Usage(fmt.Errorf("coverage: --cloudsync %q: want host:port", o.cloudsync))
-		}
+	return o.operator.Check("coverage", "--cloudsync", o.addresses())
+}
+
+func (o *options) addresses() []string {
+	if o.cloudsync == "" {
+		return nil
 	}
-	switch given := o.tls != (tlsreload.Config{}); {
-	case given && (o.tls.Cert == "" || o.tls.Key == "" || o.tls.CA == ""):
-		return exit.Usage(errors.New("coverage: --cert, --key and --ca go together"))
-	case given && o.cloudsync == "":
-		return exit.Usage(errors.New("coverage: with a certificate of your own, name --cloudsync too"))
-	}
-	return nil
+	return []string{o.cloudsync}
 }
 
 func (o *options) run(cmd *cobra.Command) error {
@@ -133,15 +122,14 @@ func (o *options) ask(ctx context.Context, notes io.Writer) ([]*statusv1.PartSta
 }
 
 func (o *options) dial(ctx context.Context, notes io.Writer) (*grpc.ClientConn, error) {
-	if o.tls != (tlsreload.Config{}) {
-		log := logging.New(logging.Config{Level: "warn", Format: "text"}, notes)
-		source := tlsreload.New(o.tls, tlsreload.Deps{Log: log})
-		if err := source.Ready(); err != nil {
+	if o.operator.Own() {
+		source, err := o.operator.Source(notes)
+		if err != nil {
 			return nil, err
 		}
 		return rpc.Dial(rpc.ClientConfig{Address: o.cloudsync}, rpc.ClientDeps{TLS: source, Server: part})
 	}
-	credentials, err := standalone.FetchCredentials(ctx, o.dataDir)
+	credentials, err := standalone.FetchCredentials(ctx, o.operator.DataDir)
 	if err != nil {
 		return nil, err
 	}

@@ -2,20 +2,17 @@ package observe
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sidelight/sidelight/cli/internal/exit"
+	"github.com/sidelight/sidelight/cli/internal/operator"
 	"github.com/sidelight/sidelight/internal/app"
 	"github.com/sidelight/sidelight/internal/filter"
-	"github.com/sidelight/sidelight/internal/logging"
-	"github.com/sidelight/sidelight/internal/tlsreload"
 	aggregatorv1 "github.com/sidelight/sidelight/proto/gen/sidelight/aggregator/v1"
 
 	"github.com/sidelight/sidelight/standalone"
@@ -26,8 +23,7 @@ type options struct {
 	attacksOnly bool
 	output      string
 	aggregators []string
-	tls         tlsreload.Config
-	dataDir     string
+	operator    operator.Flags
 }
 
 // Command is the verb `observe`.
@@ -48,10 +44,7 @@ func Command() *cobra.Command {
 	flags.BoolVar(&o.attacksOnly, "attacks", false, "show only what has hits")
 	flags.StringVar(&o.output, "output", "pretty", "pretty, or json: one object per line")
 	flags.StringSliceVar(&o.aggregators, "aggregator", nil, "`host:port`, may be given again; a name stands for all its addresses (default: where the running Sidelight of this host has it)")
-	flags.StringVar(&o.tls.Cert, "cert", "", "`file` with an operator certificate (default: one that the running Sidelight of this host gives)")
-	flags.StringVar(&o.tls.Key, "key", "", "`file` with its key")
-	flags.StringVar(&o.tls.CA, "ca", "", "`file` with the bundle that verifies the aggregators")
-	flags.StringVar(&o.dataDir, "data-dir", standalone.DefaultConfig().DataDir, "data_dir of the running Sidelight of this host")
+	o.operator.Add(cmd, "the aggregators")
 	return cmd
 }
 
@@ -77,18 +70,7 @@ func (o *options) check() error {
 	if o.output != "pretty" && o.output != "json" {
 		return exit.Usage(fmt.Errorf("observe: --output %q: want pretty or json", o.output))
 	}
-	for _, name := range o.aggregators {
-		if _, _, err := net.SplitHostPort(name); err != nil {
-			return exit.Usage(fmt.Errorf("observe: --aggregator %q: want host:port", name))
-		}
-	}
-	switch given := o.tls != (tlsreload.Config{}); {
-	case given && (o.tls.Cert == "" || o.tls.Key == "" || o.tls.CA == ""):
-		return exit.Usage(errors.New("observe: --cert, --key and --ca go together"))
-	case given && len(o.aggregators) == 0:
-		return exit.Usage(errors.New("observe: with a certificate of your own, name an --aggregator too"))
-	}
-	return nil
+	return o.operator.Check("observe", "--aggregator", o.aggregators)
 }
 
 func (o *options) run(cmd *cobra.Command) error {
@@ -104,7 +86,7 @@ func (o *options) run(cmd *cobra.Command) error {
 		open: tail(connect, &aggregatorv1.TailRequest{Filter: o.filter, AttacksOnly: o.attacksOnly}),
 	}
 	if len(o.aggregators) == 0 {
-		f.find = ofRunning(o.dataDir)
+		f.find = ofRunning(o.operator.DataDir)
 	}
 	var p printer = pretty{time.Local}
 	if o.output == "json" {
@@ -118,15 +100,14 @@ func (o *options) run(cmd *cobra.Command) error {
 
 // connector has a certificate, or says why there is none, before anything is watched.
 func (o *options) connector(ctx context.Context, notes io.Writer) (dial, []app.Task, error) {
-	if o.tls == (tlsreload.Config{}) {
-		if _, err := standalone.FetchCredentials(ctx, o.dataDir); err != nil {
+	if !o.operator.Own() {
+		if _, err := standalone.FetchCredentials(ctx, o.operator.DataDir); err != nil {
 			return nil, nil, err
 		}
-		return withRunning(o.dataDir), nil, nil
+		return withRunning(o.operator.DataDir), nil, nil
 	}
-	log := logging.New(logging.Config{Level: "warn", Format: "text"}, notes)
-	source := tlsreload.New(o.tls, tlsreload.Deps{Log: log})
-	if err := source.Ready(); err != nil {
+	source, err := o.operator.Source(notes)
+	if err != nil {
 		return nil, nil, err
 	}
 	return withFiles(source), []app.Task{{Name: "certificates", Run: source.Run}}, nil

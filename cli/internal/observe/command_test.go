@@ -316,7 +316,7 @@ func TestWrongUse(t *testing.T) {
 		{`--output "xml": want pretty or json`, 2, []string{"--output", "xml"}},
 		{`--aggregator "shop": want host:port`, 2, []string{"--aggregator", "shop"}},
 		{"--cert, --key and --ca go together", 2, []string{"--cert", "a", "--aggregator", "a:1"}},
-		{"name an --aggregator too", 2, []string{"--cert", "a", "--key", "b", "--ca", "c"}},
+		{"name --aggregator too", 2, []string{"--cert", "a", "--key", "b", "--ca", "c"}},
 		{"reading TLS files", 1, []string{"--cert", "none", "--key", "none", "--ca", "none", "--aggregator", "127.0.0.1:1"}},
 		{"is `sidelight run` up", 1, []string{"--data-dir", t.TempDir()}},
 	} {
