@@ -111,15 +111,6 @@ func (s *suite) all(ctx context.Context, list []kernel) error {
 		if err != nil {
 			return err
 		}
-		if k.preempts() && len(result.failed) > 0 && len(result.problems) == 0 {
-			fmt.Fprintf(s.out, "== %s again, with what failed: %v\n", k.name, result.failed)
-			s.report(result, nil)
-			second, err := s.boot(ctx, r, narrowed(plan, result.failed), k)
-			if err != nil {
-				return err
-			}
-			result.rerun(second)
-		}
 		verdict := s.judge(result, k)
 		word := "ok  "
 		if len(verdict) > 0 {

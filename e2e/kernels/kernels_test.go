@@ -9,7 +9,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/sidelight/sidelight/e2e/kernels/guest"
 	"github.com/sidelight/sidelight/internal/testkit"
 )
 
@@ -94,30 +93,6 @@ func TestJudge(t *testing.T) {
 			}
 		})
 	}
-}
-
-// What failed on a kernel that preempts programs is run once more, and nothing else.
-func TestAgain(t *testing.T) {
-	t.Parallel()
-	require.True(t, kernel{version: "7.2.13+deb14-cloud-amd64"}.preempts())
-	require.False(t, kernel{version: "6.12.90-cloud-amd64"}.preempts())
-	plan := guest.Plan{Modules: []string{"/modules/tls.ko"}, Runs: []guest.Run{
-		{Package: "p", Args: []string{"-test.v", "-test.run", "TestA|TestB"}}, {Package: "q"}, {Package: "r"},
-	}}
-	failed := []testName{{"p", "TestA/child"}, {"p", "TestA"}, {"p", "TestB"}, {"r", "TestC"}}
-	only := narrowed(plan, failed)
-	require.Equal(t, plan.Modules, only.Modules)
-	require.Equal(t, []guest.Run{
-		{Package: "p", Args: []string{"-test.v", "-test.run", "TestA|TestB", "-test.run=^(TestA|TestB)$"}}, {Package: "r", Args: []string{"-test.run=^(TestC)$"}},
-	}, only.Runs)
-
-	first, second := newResults(), newResults()
-	first.passed, first.failed = []testName{{"q", "TestD"}}, failed
-	// Another part of TestA failed this time.
-	second.passed, second.failed = []testName{{"p", "TestA/child"}}, []testName{{"p", "TestA/other"}, {"p", "TestA"}, {"p", "TestB"}}
-	first.rerun(second)
-	require.Equal(t, []testName{{"q", "TestD"}, failed[0], failed[1]}, first.passed)
-	require.Equal(t, []testName{{"p", "TestB"}, {"r", "TestC"}}, first.failed, "TestC did not run again")
 }
 
 // The kernel is not here to take the archive: cpio is, where it is installed.

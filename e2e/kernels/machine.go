@@ -19,9 +19,10 @@ import (
 )
 
 const (
-	// testTimeout ends a test binary, machineTimeout the whole machine.
-	testTimeout    = 15 * time.Minute
-	machineTimeout = 30 * time.Minute
+	// testTimeout ends a test binary, machineTimeout the whole machine. A newer kernel takes the emulator longer, and half an hour beside
+	// other work.
+	testTimeout    = 30 * time.Minute
+	machineTimeout = time.Hour
 	emulator       = "qemu-system-x86_64"
 )
 
