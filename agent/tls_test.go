@@ -89,7 +89,7 @@ func dialPlain(t *testing.T, address string) *client {
 	conn, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	require.NoError(t, conn.SetDeadline(time.Now().Add(60*time.Second)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(5*time.Minute)))
 	return &client{conn, bufio.NewReader(conn), uint32(portOf(t, conn.LocalAddr().String()))}
 }
 

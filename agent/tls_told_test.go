@@ -73,7 +73,7 @@ func TestRestartUnderLoad(t *testing.T) {
 			s = mirror(t, p)
 		}
 		lives = append(lives, s.aggregator)
-		require.Eventually(t, func() bool { return len(peers(s.aggregator)) == len(clients) }, 10*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return len(peers(s.aggregator)) == len(clients) }, time.Minute, 10*time.Millisecond)
 		require.Zero(t, s.agent.probe.Stats().TLSMismatches)
 	}
 	close(stop)
