@@ -286,7 +286,7 @@ func (s *site) runWithout(t testing.TB) {
 		require.NoError(t, <-ended)
 	})
 	t.Cleanup(s.stop)
-	require.Eventually(t, func() bool { return s.agent.Ready() == nil }, time.Minute, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return s.agent.Ready() == nil }, 3*time.Minute, 10*time.Millisecond)
 }
 
 // send writes raw requests on one connection and gives the status of each answer.

@@ -89,7 +89,7 @@ func dialPlain(t *testing.T, address string) *client {
 	conn, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	require.NoError(t, conn.SetDeadline(time.Now().Add(5*time.Minute)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(60*time.Second)))
 	return &client{conn, bufio.NewReader(conn), uint32(portOf(t, conn.LocalAddr().String()))}
 }
 
@@ -98,7 +98,7 @@ func tryTLS(address string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &client{conn, bufio.NewReader(conn), uint32(conn.LocalAddr().(*net.TCPAddr).Port)}, conn.SetDeadline(time.Now().Add(60 * time.Second))
+	return &client{conn, bufio.NewReader(conn), uint32(conn.LocalAddr().(*net.TCPAddr).Port)}, conn.SetDeadline(time.Now().Add(5 * time.Minute))
 }
 
 // ask sends one request, in pieces if asked to, and reads its answer.
