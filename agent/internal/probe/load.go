@@ -275,7 +275,7 @@ func (l *loaded) stats(sum Stats) Stats {
 			*counter += n
 		}
 	}
-	for _, program := range append(l.objects.all(), l.sockets...) {
+	for _, program := range slices.Concat(l.objects.all(), l.sockets, l.uring) {
 		// Told since Linux 5.12.
 		if stats, err := program.Stats(); err == nil {
 			missed += stats.RecursionMisses
